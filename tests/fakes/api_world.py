@@ -224,7 +224,9 @@ class World:
     def use_dns(self, *providers: FakeProvider, patience_s: float = 0.0) -> None:
         """Have records at these providers, from now on and for whoever is made from now on."""
         self.dns = DnsService(providers, domain=PROXY.domain, clock=self.clock, patience_s=patience_s)
-        self.containers._hosting = replace(self.containers._hosting, has_dns=bool(providers))
+        self.containers._hosting = replace(
+            self.containers._hosting, has_dns=bool(providers), has_services=bool(providers)
+        )
 
     def use_games(self, pool: GamePool, *offers: CatalogTemplate) -> None:
         """Offer game templates, have ports for them, and agents that keep game servers, from now on."""

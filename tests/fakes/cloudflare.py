@@ -50,9 +50,11 @@ class FakeCloudflare:
         self, name: str, kind: str, content: str, *, comment: str | None = None, ttl: int = 300, proxied: bool = False
     ) -> str:
         """Put a record there by hand; return its id."""
-        created = self._made(
-            {"name": name, "type": kind, "content": content, "ttl": ttl, "proxied": proxied, "comment": comment}
-        )
+        said: dict[str, Any] = {"content": content}
+        if kind == "SRV":
+            priority, weight, port, target = content.split()
+            said = {"data": {"priority": int(priority), "weight": int(weight), "port": int(port), "target": target}}
+        created = self._made({"name": name, "type": kind, **said, "ttl": ttl, "proxied": proxied, "comment": comment})
         self.records[created["id"]] = created
         return str(created["id"])
 
@@ -140,8 +142,8 @@ class FakeCloudflare:
             "id": record_id or f"{next(self._ids):032x}",
             "name": name,
             "type": fields["type"],
-            "content": fields["content"],
-            "proxiable": True,
+            **_read_service(fields),
+            "proxiable": fields["type"] in {"A", "AAAA", "CNAME"},
             "proxied": proxied,
             "ttl": 1 if proxied else fields.get("ttl", 1),
             "settings": {},
@@ -160,6 +162,19 @@ class FakeCloudflare:
         if any("CNAME" in {each["type"], record["type"]} and each["type"] in leading for each in same_name):
             raise _Failed(81053, "An A, AAAA, or CNAME record with that host already exists.")
         self.records[record["id"]] = record
+
+
+def _read_service(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what a record says: a service by its parts, whose text has no priority in it."""
+    if fields["type"] != "SRV":
+        return {"content": fields["content"]}
+    data = fields.get("data")
+    if not isinstance(data, dict) or set(data) != {"priority", "weight", "port", "target"}:
+        raise _Failed(1004, "DNS Validation Error: data of a SRV record is missing.")
+    if not all(isinstance(data[name], int) for name in ("priority", "weight", "port")) or fields.get("proxied"):
+        raise _Failed(1004, "DNS Validation Error: data of a SRV record is wrong.")
+    content = f"{data['weight']} {data['port']} {data['target']}"
+    return {"content": content, "data": data, "priority": data["priority"]}
 
 
 def _answer(result: Any, info: dict[str, int] | None = None) -> web.Response:

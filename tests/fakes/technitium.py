@@ -12,6 +12,7 @@ from fakes.tricks import Handler, Tricks
 
 TOKEN = "932b2a3495852c15af01598f62563ae534460388b6a370bfbbb8bb6094b698e9"
 DEFAULT_TTL = 3600
+_SERVICE = ("priority", "weight", "port", "target")
 NO_TOKEN = {"status": "invalid-token", "errorMessage": "Invalid token or session expired."}
 
 
@@ -47,8 +48,8 @@ class FakeTechnitium:
         self, name: str, kind: str, content: str, *, comment: str | None = None, ttl: int = 300, disabled: bool = False
     ) -> None:
         """Put a record there by hand."""
-        key = "cname" if kind == "CNAME" else "ipAddress"
-        entry: dict[str, Any] = {"disabled": disabled, "name": name, "type": kind, "ttl": ttl, "rData": {key: content}}
+        data = _render_data(kind, content)
+        entry: dict[str, Any] = {"disabled": disabled, "name": name, "type": kind, "ttl": ttl, "rData": data}
         self.records.append(entry | ({"comments": comment} if comment else {}))
         self.serial += 1
 
@@ -96,7 +97,7 @@ class FakeTechnitium:
         same = [each for each in self.records if each["name"].lower() == name.lower()]
         if form.get("overwrite", "false") == "true":
             self.records = [each for each in self.records if each not in same or each["type"] != kind]
-        elif any(each["type"] == kind and (kind == "CNAME" or _content(each) == content) for each in same):
+        elif any(each["type"] == kind and (kind == "CNAME" or content_of(each) == content) for each in same):
             text = "Record already exists. Use overwrite option if you wish to overwrite existing record."
             raise _Failed(text if kind == "CNAME" else "Cannot add record: record already exists.")
         if any((each["type"] == "CNAME") is not (kind == "CNAME") for each in same):
@@ -110,10 +111,9 @@ class FakeTechnitium:
         for each in self.records:
             if each["name"].lower() != name.lower() or each["type"] != kind:
                 continue
-            if kind != "CNAME" and _content(each) != content:
+            if kind != "CNAME" and content_of(each) != content:
                 continue
-            new = content if kind == "CNAME" else form.get("newIpAddress", content)
-            each["rData"] = {"cname" if kind == "CNAME" else "ipAddress": new}
+            each["rData"] = _render_data(kind, _read_new(form, kind, content))
             # What is left out is set to its default.
             each["ttl"] = int(form.get("ttl", DEFAULT_TTL))
             each["disabled"] = form.get("disable", "false") == "true"
@@ -130,7 +130,7 @@ class FakeTechnitium:
             for each in self.records
             if each["name"].lower() == name.lower()
             and each["type"] == kind
-            and (kind == "CNAME" or _content(each) == content)
+            and (kind == "CNAME" or content_of(each) == content)
         ]
         if not gone:
             raise _Failed("Cannot delete record: no such record exists.")
@@ -141,11 +141,29 @@ class FakeTechnitium:
 
 def _read(form: dict[str, str]) -> tuple[str, str, str]:
     kind = form["type"]
+    if kind == "SRV":
+        return form["domain"], kind, " ".join(form[name] for name in _SERVICE)
     return form["domain"], kind, form["cname" if kind == "CNAME" else "ipAddress"]
 
 
-def _content(record: dict[str, Any]) -> str:
+def _read_new(form: dict[str, str], kind: str, content: str) -> str:
+    if kind == "SRV":
+        return " ".join(form.get(f"new{name.capitalize()}", form[name]) for name in _SERVICE)
+    return content if kind == "CNAME" else form.get("newIpAddress", content)
+
+
+def _render_data(kind: str, content: str) -> dict[str, Any]:
+    if kind == "SRV":
+        *numbers, target = content.split()
+        return {**dict(zip(_SERVICE, map(int, numbers), strict=False)), "target": target}
+    return {"cname" if kind == "CNAME" else "ipAddress": content}
+
+
+def content_of(record: dict[str, Any]) -> str:
+    """Return what a record says, as one text."""
     data = record["rData"]
+    if record["type"] == "SRV":
+        return " ".join(str(data[name]) for name in _SERVICE)
     return str(data.get("cname") or data.get("ipAddress"))
 
 

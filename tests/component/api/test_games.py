@@ -13,6 +13,8 @@ from aiohttp.web import Application, Request
 
 from component.api.people_world import by
 from fakes.api_world import NODE, World
+from fakes.audited import assert_clean
+from fakes.dns_provider import FakeProvider
 from fakes.game_templates import BLOCKS, templates
 from zlh_api.agents.client import AgentRefused
 from zlh_api.containers import store as containers
@@ -111,6 +113,32 @@ async def test_what_cannot_be_is_refused_before_anything_is_made(world: World, c
     assert await world.fetch("select 1 from containers") == []
 
 
+async def test_players_type_the_name_alone_where_dns_tells_its_port(world: World, client: Client) -> None:
+    """The record is written, healed and taken away like the others, and no audit finds anything."""
+    provider = FakeProvider(world.faults)
+    world.use_dns(provider)
+    blocks, rooms = templates()
+    game, *others = blocks.template.ports
+    named = msgspec.structs.replace(
+        blocks.template, ports=(msgspec.structs.replace(game, service="_minecraft._tcp"), *others)
+    )
+    world.use_games(POOL, msgspec.structs.replace(blocks, template=named), rooms)
+    container = await bring_up(world, client, BLOCKS_WISH)
+    host = f"game-{container.vmid}.localhost"
+    service = ("_minecraft._tcp." + host, "SRV", f"0 0 25500 {host}")
+    told = {(each.name, each.type, each.content) for each in provider.records}
+    assert told == {(host, "A", "192.0.2.1"), service}
+    report = await call(client, "GET", f"{CONTAINERS}/{container.vmid}/status")
+    assert (report["ready"], report["game"]["address"]) == (True, host)
+    assert report["game"]["ports"][0]["publicPort"] == 25500
+    await assert_clean(world)
+    async with world.reconciler():
+        await call(client, "DELETE", f"{CONTAINERS}/{container.vmid}", status=202)
+        await world.wait_forgotten()
+    assert provider.records == []
+    await assert_clean(world)
+
+
 BLOCKS_NEEDS_COBOL = (
     msgspec.convert({"name": "cobol", "version": "1"}, type=type(templates()[0].versions[0].requires[0])),
 )
@@ -132,7 +160,7 @@ async def test_players_reach_a_game_server_at_a_port_of_their_own(world: World, 
     container = await find(world, made["vmid"])
     assert spec.game.process.argv[-1] == "--say=Hi `you`"
     assert spec.game.process.argv[1] == "-Xmx1536M"
-    assert spec.game.process.environment["BIND"] == "0.0.0.0:25565"
+    assert spec.game.process.environment["BIND"] == f"{container.address}:25565"
     assert [(each.name, each.version) for each in spec.runtimes] == [("node", "24.19.0")]
     host = f"game-{made['vmid']}.localhost"
     assert world.proxy.asked_games == [(host, 25500)]

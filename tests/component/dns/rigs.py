@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from fakes.clock import FakeClock
 from fakes.cloudflare import FakeCloudflare
 from fakes.forwarder import Forwarder
-from fakes.technitium import FakeTechnitium
+from fakes.technitium import FakeTechnitium, content_of
 from real_parts.knot import Knot
 from zlh_api.circuit import Circuit
 from zlh_api.dns.cloudflare import Cloudflare
@@ -137,11 +137,16 @@ class CloudflareRig(HttpRig):
 
     async def records(self) -> set[Line]:
         """Return what is there."""
-        return {(each["name"], each["type"], each["content"]) for each in self.fake.records.values()}
+        return {(each["name"], each["type"], _told(each)) for each in self.fake.records.values()}
 
     async def marks(self) -> int:
         """Count comments."""
         return sum(1 for each in self.fake.records.values() if each["comment"])
+
+
+def _told(record: dict[str, Any]) -> str:
+    """Return what a record of Cloudflare says, with the priority that its text leaves out."""
+    return f"{record['priority']} {record['content']}" if record["type"] == "SRV" else str(record["content"])
 
 
 class TechnitiumRig(HttpRig):
@@ -171,10 +176,7 @@ class TechnitiumRig(HttpRig):
 
     async def records(self) -> set[Line]:
         """Return what is there."""
-        return {
-            (each["name"], each["type"], each["rData"].get("cname") or each["rData"]["ipAddress"])
-            for each in self.fake.records
-        }
+        return {(each["name"], each["type"], content_of(each)) for each in self.fake.records}
 
     async def marks(self) -> int:
         """Count comments."""
@@ -213,7 +215,7 @@ class KnotRig:
     async def put(self, name: str, kind: str, content: str) -> None:
         """Put a record there."""
         update = dns.update.UpdateMessage(ZONE, keyring=self.key)
-        update.add(f"{name}.", 300, kind, f"{content}." if kind == "CNAME" else content)
+        update.add(f"{name}.", 300, kind, f"{content}." if kind in {"CNAME", "SRV"} else content)
         await self._send(update)
 
     async def drop(self, name: str, kind: str) -> None:

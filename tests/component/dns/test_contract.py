@@ -12,7 +12,7 @@ import pytest
 
 from component.dns.rigs import DOMAIN, SETTING, TARGET
 from zlh_api.dns.diff import diff_records
-from zlh_api.dns.model import FoundRecord, ProviderSetting, Record, Whose
+from zlh_api.dns.model import FoundRecord, ProviderSetting, Record, ServicePort, Whose
 from zlh_api.dns.port import DnsCredentialsRefused, DnsSecretUnusable, RecordForeign
 from zlh_api.dns.rules import render_records
 from zlh_api.dns.service import DnsService
@@ -31,6 +31,9 @@ OTHER = OwnerMark("22222222-2222-4222-8222-222222222222")
 DEV = HostName("dev", Vmid(100))
 HOST, PORT_HOST = f"dev-100.{DOMAIN}", f"3000-dev-100.{DOMAIN}"
 STRANGER = "198.51.100.7"
+GAME = HostName("game", Vmid(102))
+GAME_HOST, GAME_TARGET = f"game-102.{DOMAIN}", SETTING.game_target[0]
+SERVICE = f"_minecraft._tcp.{GAME_HOST}"
 
 
 class Desk:
@@ -63,6 +66,19 @@ class Desk:
         return diff_records(self.whose(), self.wanted(*ports), found).is_empty and len(found) == 1 + len(ports)
 
 
+class GameDesk(Desk):
+    """The same for a game container, whose numbers are ports of the one service that it has."""
+
+    def wanted(self, *ports: int) -> tuple[Record, ...]:
+        """Return which records there should be."""
+        services = [ServicePort("_minecraft._tcp", port) for port in ports]
+        return render_records(GAME, (), self.setting, domain=DOMAIN, services=services)
+
+    def whose(self, owner: OwnerMark = OWNER) -> Whose:
+        """Return the container, with every name that it has in these tests."""
+        return self.dns.know(owner, GAME, (GAME_HOST, SERVICE))
+
+
 async def test_what_is_written_is_there_with_our_mark(rig: Any) -> None:
     """A look, a survey and the server itself agree; a second time changes nothing."""
     desk = Desk(rig)
@@ -75,6 +91,57 @@ async def test_what_is_written_is_there_with_our_mark(rig: Any) -> None:
         raise AssertionError("nothing has to be written")
 
     await desk.write(3000, check=refuse)
+
+
+async def test_the_port_of_a_service_is_told_at_the_name_that_players_type(rig: Any) -> None:
+    """Beside the host's own record, ours by its mark; it follows the port, is healed, and goes like the others."""
+    desk = GameDesk(rig)
+    await desk.write(25512)
+    assert await rig.records() == {(GAME_HOST, "A", GAME_TARGET), (SERVICE, "SRV", f"0 0 25512 {GAME_HOST}")}
+    assert await desk.is_right(25512)
+
+    def refuse() -> None:
+        raise AssertionError("nothing has to be written")
+
+    await desk.write(25512, check=refuse)
+    await desk.write(25513)
+    assert await rig.records() == {(GAME_HOST, "A", GAME_TARGET), (SERVICE, "SRV", f"0 0 25513 {GAME_HOST}")}
+    await rig.drop(SERVICE, "SRV")
+    assert not await desk.is_right(25513)
+    await desk.write(25513)
+    assert await desk.is_right(25513)
+    await desk.write()
+    assert await rig.records() == {(GAME_HOST, "A", GAME_TARGET)}
+    await desk.write(25513)
+    await desk.withdraw()
+    assert await rig.records() == set()
+    assert await rig.marks() == 0
+
+
+async def test_a_service_of_somebody_else_at_a_name_of_ours_is_never_touched(rig: Any) -> None:
+    """It is named; the host's own record is written all the same."""
+    desk = GameDesk(rig)
+    await rig.put(SERVICE, "SRV", "0 0 25565 elsewhere.test")
+    with pytest.raises(RecordForeign, match="without our mark") as refused:
+        await desk.write(25512)
+    assert refused.value.data["name"] == SERVICE
+    told = {(GAME_HOST, "A", GAME_TARGET), (SERVICE, "SRV", "0 0 25565 elsewhere.test")}
+    assert await rig.records() == told
+    await rig.drop(SERVICE, "SRV")
+    await desk.write(25512)
+    assert await desk.is_right(25512)
+
+
+async def test_a_service_is_where_the_alias_of_a_game_host_leads(rig: Any) -> None:
+    """What a service names may be no alias, so it names what that stands for."""
+    setting = replace(SETTING, game_target=("edge.example.test",))
+    await rig.provider.close()
+    rig.provider = rig.make(setting)
+    await GameDesk(rig, setting).write(25512)
+    assert await rig.records() == {
+        (GAME_HOST, "CNAME", "edge.example.test"),
+        (SERVICE, "SRV", "0 0 25512 edge.example.test"),
+    }
 
 
 async def test_a_port_that_is_taken_back_loses_its_name(rig: Any) -> None:

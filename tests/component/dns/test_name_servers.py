@@ -14,11 +14,11 @@ import dns.rrset
 import pytest
 
 from component.dns.rigs import DOMAIN, SETTING, open_rig
-from component.dns.test_contract import DEV, HOST, OWNER, STRANGER, Desk
+from component.dns.test_contract import DEV, GAME, GAME_HOST, HOST, OWNER, SERVICE, STRANGER, Desk, GameDesk
 from fakes.clock import FakeClock
 from real_parts.knot import Knot
 from zlh_api.circuit import Circuit
-from zlh_api.dns.model import Record
+from zlh_api.dns.model import Record, ServicePort
 from zlh_api.dns.name_servers import NameServers
 from zlh_api.dns.port import DnsNotAnswering
 from zlh_api.dns.service import DnsService
@@ -96,6 +96,24 @@ async def test_a_real_server_is_asked_for_every_name(tmp_path: Path, knot: Knot 
         with pytest.raises(DnsNotAnswering, match=STRANGER) as wrong:
             await service.wait_answered(whose, wanted)
         assert wrong.value.data["name"] == HOST
+
+
+@pytest.mark.real("knot")
+async def test_a_real_server_tells_the_port_of_a_service(tmp_path: Path, knot: Knot | None) -> None:
+    """It is asked for that too, and another port than ours is told as it is."""
+    assert knot is not None
+    async with open_rig("rfc2136", tmp_path, knot) as rig:
+        setting = replace(SETTING, ask=(f"{knot.address}:{knot.port}",))
+        rig.provider = rig.make(setting)
+        service = DnsService([rig.provider], domain=DOMAIN, clock=rig.clock, servers=servers(rig.clock), patience_s=0.0)
+        whose = GameDesk(rig).whose()
+        wanted = service.want(GAME, (), [ServicePort("_minecraft._tcp", 25512)])
+        await service.write("public", whose, wanted["public"], unconditional)
+        await service.wait_answered(whose, wanted)
+        await rig.put(SERVICE, "SRV", f"0 0 25599 {GAME_HOST}")
+        with pytest.raises(DnsNotAnswering, match="25599") as wrong:
+            await service.wait_answered(whose, wanted)
+        assert wrong.value.data["name"] == SERVICE
 
 
 @pytest.mark.parametrize("name", ["cloudflare", "technitium"])

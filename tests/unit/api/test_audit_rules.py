@@ -395,6 +395,19 @@ def test_a_strangers_record_at_a_name_of_ours_is_told() -> None:
     assert kinds(found(REACHABLE, seen)) == 2 * [(FindingKind.STRANGER, OPERATOR_MENDS)]
 
 
+def test_a_service_is_held_to_mark_and_name_like_every_record() -> None:
+    """One that is wanted is no finding, a second or a stranger's is, and what is left of the departed is removed."""
+    service = Record("_minecraft._tcp.dev-101.example.org", "SRV", "0 0 25512 dev-101.example.org", 300)
+    books = row(records={"public": (WANTED, service)}, fence=7)
+    shown = record(service.name, MINE, type=service.type, content=service.content)
+    assert found(books, records(record(), shown)) == []
+    assert kinds(at_once(books, records(record()))) == [(FindingKind.MISSING, PLATFORM_MENDS)]
+    other = record("_minecraft._tcp.dev-170.example.org", None, type="SRV", content="0 0 1 x.y")
+    assert kinds(found(REACHABLE, records(record(), other))) == [(FindingKind.STRANGER, OPERATOR_MENDS)]
+    left = record("_minecraft._tcp.dev-120.example.org", LOST, type="SRV", content="0 0 1 x.y")
+    assert find_removable(find_differences(DELETED, records(left))) == {LOST}
+
+
 def test_a_mark_at_the_name_of_another_container_is_a_conflict() -> None:
     """Made by hand, so a person has to say which is right."""
     seen = records(record(), record("dev-170.example.org", MINE))

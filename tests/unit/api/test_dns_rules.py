@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zlh_api.dns.diff import diff_records, excludes
 from zlh_api.dns.mark import mark_name, parse_mark, parse_mark_name, render_mark
-from zlh_api.dns.model import BARE_MARK, Changes, FoundRecord, ProviderSetting, Record, Whose
+from zlh_api.dns.model import BARE_MARK, Changes, FoundRecord, ProviderSetting, Record, ServicePort, Whose
 from zlh_api.dns.name_servers import parse_server
 from zlh_api.dns.rules import (
     Kept,
@@ -25,9 +25,10 @@ from zlh_api.dns.rules import (
     parse_kept,
     render_kept,
     render_records,
+    spell_content,
 )
 from zlh_api.dns.tsig_connection import Address
-from zlh_common.names import HostName, OwnerMark, Vmid, parse_host
+from zlh_common.names import HostName, OwnerMark, Vmid, parse_host, parse_record_name
 
 MINE, OTHER = (OwnerMark(f"{digit * 8}-0000-4000-8000-000000000000") for digit in "ab")
 DOMAIN = "apps.example.org"
@@ -35,10 +36,18 @@ HOST = f"dev-101.{DOMAIN}"
 DEV, GAME = HostName("dev", Vmid(101)), HostName("game", Vmid(102))
 PUBLIC = ProviderSetting("public", "example.org", ("192.0.2.1",), ("game.example.org",), ttl=300, is_proxying=True)
 WHOSE = Whose(MINE, HOST, frozenset())
-NAMES = [HOST, f"80-{HOST}", f"3000-{HOST}", f"dev-1011.{DOMAIN}", f"www.{DOMAIN}", f"x-{HOST}", HOST.upper()]
+SERVICE = f"_minecraft._tcp.{HOST}"
+NAMES = [HOST, f"80-{HOST}", SERVICE, f"3000-{HOST}", f"dev-1011.{DOMAIN}", f"www.{DOMAIN}", f"x-{HOST}", HOST.upper()]
 
 contents = st.sampled_from(
-    [("A", "192.0.2.1"), ("A", "192.0.2.2"), ("AAAA", "2001:db8::1"), ("CNAME", "edge.example.org")]
+    [
+        ("A", "192.0.2.1"),
+        ("A", "192.0.2.2"),
+        ("AAAA", "2001:db8::1"),
+        ("CNAME", "edge.example.org"),
+        ("SRV", "0 0 25512 a.example.org"),
+        ("SRV", "0 0 25513 a.example.org"),
+    ]
 )
 wanted_records = st.builds(
     lambda name, said, ttl, proxied: Record(name, said[0], said[1], ttl, proxied),
@@ -113,6 +122,46 @@ def test_what_is_right_is_left_alone(wanted: list[Record]) -> None:
         for each in wanted
     ]
     assert diff_records(WHOSE, wanted, found).is_empty
+
+
+def test_a_service_is_told_at_the_containers_own_name() -> None:
+    """Its port and where that is: at the host, or at what the host is an alias of, since a service names no alias."""
+    services = (ServicePort("_minecraft._tcp", 25512),)
+    told = render_records(GAME, (), PUBLIC, domain=DOMAIN, services=services)
+    own = f"game-102.{DOMAIN}"
+    assert told == (
+        Record(f"_minecraft._tcp.{own}", "SRV", "0 0 25512 game.example.org", 300),
+        Record(own, "CNAME", "game.example.org", 300),
+    )
+    direct = replace(PUBLIC, game_target=("192.0.2.9", "2001:db8::9"))
+    (service,) = [
+        each for each in render_records(GAME, (), direct, domain=DOMAIN, services=services) if each.type == "SRV"
+    ]
+    assert service.content == f"0 0 25512 {own}"
+
+
+@pytest.mark.parametrize(
+    ("name", "is_own"),
+    [
+        (f"_minecraft._tcp.{HOST}", True),
+        (f"_a-b._udp.{HOST}", True),
+        (f"_minecraft._sctp.{HOST}", False),
+        (f"_minecraft.{HOST}", False),
+        (f"_x._tcp._minecraft._tcp.{HOST}", False),
+        (f"_minecraft._tcp.80-{HOST}", False),
+        (f"_minecraft._tcp.dev-1011.{DOMAIN}", False),
+        (f"_minecraft._tcp.{DOMAIN}", False),
+    ],
+)
+def test_a_service_of_its_host_is_a_containers_own(name: str, is_own: bool) -> None:
+    """Of no other container's, and of no port's."""
+    assert WHOSE.has_name(name) is is_own
+    assert parse_record_name(f"_minecraft._tcp.{HOST}", DOMAIN) == parse_host(HOST, DOMAIN)
+
+
+def test_a_service_is_spelled_in_one_way() -> None:
+    """As servers say it, with any case, spaces and the dot of the root."""
+    assert spell_content("SRV", " 0 0  25512 Game-102.Apps.Example.org. ") == f"0 0 25512 game-102.{DOMAIN}"
 
 
 def test_every_host_leads_to_the_target_of_its_kind() -> None:
@@ -219,6 +268,8 @@ def test_a_digest_tells_every_difference() -> None:
         ([Record(HOST, "A", "192.0.2.1", 1, is_proxied=True)], {"A": {"203.0.113.5"}}, True),
         ([Record(HOST, "CNAME", "edge.x", 1, is_proxied=True)], {"AAAA": {"2001:db8::5"}}, True),
         ([Record(HOST, "A", "192.0.2.1", 1, is_proxied=True)], {"A": set()}, False),
+        ([Record(HOST, "SRV", "0 0 1 a.b", 300)], {"SRV": {"0 0 1 a.b"}}, True),
+        ([Record(HOST, "SRV", "0 0 1 a.b", 300)], {"SRV": {"0 0 2 a.b"}}, False),
     ],
     ids=[
         "right",
@@ -231,6 +282,8 @@ def test_a_digest_tells_every_difference() -> None:
         "proxied",
         "proxied-v6",
         "proxied-not",
+        "service",
+        "service-elsewhere",
     ],
 )
 def test_an_answer_is_exactly_what_is_wanted(

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes.game_templates import BLOCKS, templates, version
+from zlh_api.dns.model import ServicePort
 from zlh_api.games.choice_rules import choose_version, find_template, suggest_template
 from zlh_api.games.model import GamePool, GameWish, HeldPort
-from zlh_api.games.port_rules import find_missing, find_ping, render_ports, wanted_ports
+from zlh_api.games.port_rules import find_missing, find_ping, find_services, render_ports, wanted_ports
 from zlh_api.games.refusals import GameUnusable, MemoryTooSmall, VariableInvalid, VariableUnknown
 from zlh_api.games.rendering import (
     check_values,
@@ -69,6 +70,20 @@ def test_everything_is_filled_in_but_secrets() -> None:
     assert game.scripts[0].argv == ("java", "-jar", "installer-1.21.8.jar")
     assert game.scripts[0].makes == ("installer-1.21.8.jar.d",)
     assert decode(encode(game), WantedGame) == game
+
+
+def test_where_dns_tells_the_port_people_type_the_name_alone() -> None:
+    """Of ports that have a service and a public port; all others are typed with the port, as without such records."""
+    game, *others = BLOCKS.ports
+    named = msgspec.structs.replace(BLOCKS, ports=(msgspec.structs.replace(game, service="_minecraft._tcp"), *others))
+    held = (HeldPort("game", "tcp", 25565, 25501), HeldPort("query", "udp", 25565, 25502))
+    host = "game-101.example.org"
+    shown = render_ports(named, held, host, has_services=True)
+    assert [port.address for port in shown] == [host, f"{host}:25502", None]
+    assert [port.public_port for port in shown] == [25501, 25502, None]
+    assert [port.address for port in render_ports(named, held, host)][:1] == [f"{host}:25501"]
+    assert find_services(named, held) == (ServicePort("_minecraft._tcp", 25501),)
+    assert find_services(named, held[1:]) == ()
 
 
 @pytest.mark.parametrize(
@@ -247,5 +262,6 @@ def test_ports_are_those_of_the_pool() -> None:
         ("rcon", None, None),
     ]
     assert find_ping(BLOCKS, held) == held[0]
+    assert find_services(BLOCKS, held) == ()
     moved = TemplatePort(name="game", protocol="tcp", port=25566)
     assert find_missing((moved,), held) == (moved,)

@@ -94,6 +94,20 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("port_unknown", {"presence": Presence(ping="nobody")}),
     ("port_protocol_wrong", {"presence": Presence(query="game")}),
     ("presence_half", {"presence": Presence(joined=("{name} joined",))}),
+    ("service_wrong", {"ports": (TemplatePort(name="game", protocol="tcp", port=1, service="_game._udp"),)}),
+    (
+        "service_not_public",
+        {"ports": (TemplatePort(name="game", protocol="tcp", port=1, is_public=False, service="_game._tcp"),)},
+    ),
+    (
+        "service_twice",
+        {
+            "ports": (
+                TemplatePort(name="game", protocol="tcp", port=1, service="_game._tcp"),
+                TemplatePort(name="other", protocol="tcp", port=2, service="_game._tcp"),
+            )
+        },
+    ),
     ("rcon_public", {"rcon": Rcon(port="game", secret="rcon")}),
     ("rcon_secret_unset", {"ports": (*SOUND.ports, RCON_PORT), "rcon": Rcon(port="rcon", secret="rcon")}),
     ("probe_port_unknown", {"policy": ProcessPolicy(ready=ReadyPolicy(probe=TcpProbe(port=1)))}),

@@ -4,6 +4,7 @@
     host        <container label>.<domain>
     exposure    <port>-<container label>.<domain>
     game port   game-tcp-<port>   game-udp-<port>     (entry points of the proxy's pool)
+    service     _<service>._<protocol>.<host>         (a record that tells the port of a host's service)
 
 Render and parse are inverse: `parse_host(render_host(x, d), d) == x` for every container and exposure, and `parse_host`
 returns None for whatever `render_host` would not have made (upper case, leading zeros, a foreign domain).
@@ -41,6 +42,8 @@ HOST_LABEL = r"(?:[1-9][0-9]{0,4}-)?(?:dev|game)-[1-9][0-9]{2,8}"
 
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _HOST = re.compile(rf"(?:(?P<port>{_PORT.pattern})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{{2,8}})")
+# What stands before a host where a record says at which port one of its services is (RFC 2782).
+_SERVICE = re.compile(r"_[a-z0-9][a-z0-9-]{0,14}\._(?:tcp|udp)\.")
 _DOMAIN = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
@@ -73,6 +76,22 @@ def parse_host(name: str, domain: str) -> HostName | None:
     """Return what `name` (without a port) leads to, or None where it is not one of ours."""
     label, dot, rest = name.partition(".")
     return parse_label(label) if dot and rest == domain else None
+
+
+def render_service(service: str, host: str) -> str:
+    """Return the name of the record that tells the port of a service, such as `_minecraft._tcp`."""
+    return f"{service}.{host}"
+
+
+def find_serving_host(name: str) -> str:
+    """Return the host that a record at this name is about: that behind the service, or the name itself."""
+    found = _SERVICE.match(name)
+    return name[found.end() :] if found is not None else name
+
+
+def parse_record_name(name: str, domain: str) -> HostName | None:
+    """Return which container a record at this name is about, at its host or at a service; None where it is none."""
+    return parse_host(find_serving_host(name), domain)
 
 
 def read_host(authority: str, domain: str) -> HostName | None:

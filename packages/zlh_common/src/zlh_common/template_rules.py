@@ -121,6 +121,8 @@ def _find_choice_problem(variable: ChoiceVariable) -> str | None:
 def _find_ports(template: GameTemplate) -> Iterator[TemplateProblem]:
     yield from _twice((port.name for port in template.ports), "port_twice", "ports")
     yield from _twice((f"{port.protocol} {port.port}" for port in template.ports), "port_twice", "ports")
+    yield from _twice((port.service for port in template.ports if port.service), "service_twice", "ports")
+    yield from _find_services(template)
     known = {port.name: port for port in template.ports}
     named = [("presence.ping", template.presence.ping, "tcp")] if template.presence else []
     named += [("presence.query", template.presence.query, "udp")] if template.presence else []
@@ -137,6 +139,17 @@ def _find_ports(template: GameTemplate) -> Iterator[TemplateProblem]:
     if template.rcon and template.rcon.port in known and known[template.rcon.port].is_public:
         message = "The port of the remote console is public; whoever knows its secret has full power over the server."
         yield TemplateProblem("rcon_public", "rcon.port", message)
+
+
+def _find_services(template: GameTemplate) -> Iterator[TemplateProblem]:
+    for port in template.ports:
+        if port.service is None:
+            continue
+        where = f"ports.{port.name}.service"
+        if not port.is_public:
+            yield TemplateProblem("service_not_public", where, f"{port.name} is not public, so no name leads there.")
+        if not port.service.endswith(f"._{port.protocol}"):
+            yield TemplateProblem("service_wrong", where, f"{port.name} is {port.protocol}, {port.service} is not.")
 
 
 def _find_placeholders(template: GameTemplate, versions: Sequence[TemplateVersion]) -> Iterator[TemplateProblem]:

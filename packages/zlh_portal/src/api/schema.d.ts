@@ -4897,6 +4897,8 @@ export interface components {
             port: number;
             /** @enum {string} */
             protocol: "tcp" | "udp";
+            /** @default null */
+            service: string | null;
         };
         /**
          * TemplateVersionOffer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from zlh_api.app.settings import has_services
 from zlh_api.circuit import Circuits
 from zlh_api.config.edge_tables import CloudflareSection, DnsSection, Rfc2136Section, TechnitiumSection
 from zlh_api.config.model import ApiConfig
@@ -24,7 +25,8 @@ async def open_dns(config: ApiConfig, circuits: Circuits, clock: Clock) -> Async
     """Give all providers that the configuration names, and let go of their connections at the end."""
     domain = config.container_domain
     providers = [make_provider(section, domain, circuits, clock) for section in config.dns]
-    dns = DnsService(providers, domain=domain, clock=clock, servers=NameServers(circuits.make))
+    servers = NameServers(circuits.make)
+    dns = DnsService(providers, domain=domain, clock=clock, servers=servers, has_services=has_services(config))
     try:
         yield dns
     finally:

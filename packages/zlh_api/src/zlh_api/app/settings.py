@@ -51,6 +51,7 @@ def hosting(config: ApiConfig) -> Hosting:
         config.container_scheme,
         config.container_port,
         has_dns=bool(config.dns),
+        has_services=bool(config.dns) and has_services(config),
         game_pool=game_pool(config),
         reserved_ports={config.agent_port: AGENT, **{port: name for name, port in ADDON_PORTS.items()}},
     )
@@ -60,6 +61,11 @@ def game_pool(config: ApiConfig) -> GamePool:
     """Return the ports that the proxy has for game servers."""
     games = config.traefik.games or GamePortsSection()
     return GamePool(tcp=parse_ports(games.tcp), udp=parse_ports(games.udp))
+
+
+def has_services(config: ApiConfig) -> bool:
+    """Tell whether DNS is to tell the public ports of game servers."""
+    return (config.traefik.games or GamePortsSection()).service_records
 
 
 def audit_setting(config: ApiConfig) -> AuditSetting:

@@ -26,7 +26,7 @@ from zlh_api.audit.service import Auditor, Look
 from zlh_api.audit_log.service import AuditLog
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ZlhError
-from zlh_common.names import Kind, OwnerMark, Vmid, is_mark, parse_host
+from zlh_common.names import Kind, OwnerMark, Vmid, find_serving_host, is_mark, parse_record_name
 from zlh_common.schema.audit import AuditReport, AuditStatus, Finding, FindingKind, Severity, WorkItem
 from zlh_common.schema.structs import encode
 
@@ -214,7 +214,7 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
         raise AuditIncomplete([f"{part.name}: {part.trouble}" for part in look.troubles])
     records = [(survey.provider, record) for survey in look.seen.records for record in survey.found]
     # What carries our mark and has no name of ours is left to whoever gave it that.
-    named = [(provider, record) for provider, record in records if parse_host(record.host, look.books.domain)]
+    named = [(provider, record) for provider, record in records if parse_record_name(record.host, look.books.domain)]
     remains = collect(mark, look.seen.guests or (), look.seen.routes or (), named)
     if not remains.guests and not remains.routes and not remains.records:
         raise MarkUnseen(owner)
@@ -263,14 +263,13 @@ def _say(line: str) -> None:
 
 def _number_of(remains: Remains, domain: str) -> Vmid:
     numbers = [guest.vmid for guest in remains.guests if guest.vmid is not None]
-    hosts = [parse_host(record.host, domain) for _, record in remains.records]
+    hosts = [parse_record_name(record.host, domain) for _, record in remains.records]
     numbers += [host.vmid for host in hosts if host is not None]
     return numbers[0] if numbers else Vmid(0)
 
 
 def _kind_of(remains: Remains) -> Kind:
     names = [guest.name or "" for guest in remains.guests] + [file.name for file in remains.routes]
-    names += [
-        record.host.partition("-")[2] if record.host[0].isdigit() else record.host for _, record in remains.records
-    ]
+    hosts = [find_serving_host(record.host) for _, record in remains.records]
+    names += [host.partition("-")[2] if host[0].isdigit() else host for host in hosts]
     return "game" if any(name.startswith("game-") for name in names) else "dev"

@@ -6,7 +6,7 @@ import ipaddress
 
 from zlh_api.audit.model import Books, Departed, Row, Sightings
 from zlh_api.dns.model import Whose
-from zlh_common.names import OwnerMark, container_label, parse_host, render_host
+from zlh_common.names import OwnerMark, container_label, parse_record_name, render_host
 
 
 class Ledger:
@@ -21,7 +21,7 @@ class Ledger:
 
     def row_of_host(self, name: str) -> Row | None:
         """Return the container whose host, or whose port's host, this is."""
-        host = parse_host(name, self.books.domain)
+        host = parse_record_name(name, self.books.domain)
         row = self.row_at.get(host.vmid) if host is not None else None
         return row if row is not None and host is not None and row.kind == host.kind else None
 

@@ -13,7 +13,7 @@ from zlh_api.audit.verdicts import (
 )
 from zlh_api.dns.model import FoundRecord
 from zlh_api.drivers.port import FoundGuest
-from zlh_common.names import OwnerMark, container_label, is_label, parse_host
+from zlh_common.names import OwnerMark, container_label, is_label, parse_record_name
 from zlh_common.schema.audit import Thing
 
 # What somebody may take for a name of ours, or has meant as one.
@@ -41,7 +41,7 @@ def compare_names(ledger: Ledger) -> Iterator[Difference]:
 
 def _is_record_name(ledger: Ledger, record: FoundRecord) -> bool:
     """What carries our mark, or looks like one of ours, is called as we would call it; others as they like."""
-    if parse_host(record.name, ledger.books.domain) is not None:
+    if parse_record_name(record.name, ledger.books.domain) is not None:
         return True
     return record.owner is None and _LOOKS_LIKE_OURS.match(record.host) is None
 

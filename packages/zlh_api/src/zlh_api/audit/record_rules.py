@@ -22,7 +22,7 @@ from zlh_api.audit.verdicts import (
 )
 from zlh_api.dns.diff import diff_records, excludes, leads
 from zlh_api.dns.model import FoundRecord, Record
-from zlh_common.names import OwnerMark, parse_host
+from zlh_common.names import OwnerMark, parse_record_name
 from zlh_common.schema.audit import Finding, Thing
 
 
@@ -90,7 +90,7 @@ def _of_strange_record(
             "carry its mark, so it is left alone. Remove it; ours is written as soon as it is gone."
         )
         yield _doubt(tell_own(CONFLICT, row, Thing.RECORD, text, name=record.name, where=survey.provider), survey)
-    elif parse_host(record.host, ledger.books.domain) is not None and leads(record):
+    elif parse_record_name(record.host, ledger.books.domain) is not None and leads(record):
         text = (
             f"{record.name} is a name that containers have, and its record {record.type} {record.content} is not ours. "
             "Remove it, since it leads past the platform."
@@ -119,7 +119,7 @@ def _of_orphaned_record(ledger: Ledger, survey: RecordSurvey, record: FoundRecor
         return
     removal = (
         f"`zlh-api audit remove {record.owner}` takes it away."
-        if parse_host(record.host, ledger.books.domain) is not None
+        if parse_record_name(record.host, ledger.books.domain) is not None
         else "remove it at its provider, since it is no name of ours."
     )
     text = f"{record.name} carries a mark of ours that no container has. It is left alone; once you know that nobody "
@@ -128,7 +128,7 @@ def _of_orphaned_record(ledger: Ledger, survey: RecordSurvey, record: FoundRecor
 
 def is_record_of(record: FoundRecord, departed: Departed, *, domain: str) -> bool:
     """Tell whether a record with a departed mark is at a name that its container had; elsewhere it is a copy."""
-    host = parse_host(record.host, domain)
+    host = parse_record_name(record.host, domain)
     return host is not None and host.vmid == departed.vmid
 
 

@@ -17,6 +17,7 @@ from zlh_api.audit.record_surveys import NO_PROVIDER, RecordSurveys
 from zlh_api.audit.rules import find_differences
 from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
+from zlh_api.dns.model import ServicePort
 from zlh_api.dns.rules import Wanted
 from zlh_api.dns.service import DnsService
 from zlh_api.drivers.port import ContainerDriver, FoundGuest
@@ -90,7 +91,9 @@ class Auditor:
     records: RecordSurveys = field(init=False)
     # What was rendered before, so that a file is rendered again only where its container has changed.
     _rendered: dict[OwnerMark, tuple[RouteWish, str]] = field(default_factory=dict)
-    _wanted_records: dict[OwnerMark, tuple[RouteWish, Wanted]] = field(default_factory=dict)
+    _wanted_records: dict[OwnerMark, tuple[tuple[RouteWish, tuple[ServicePort, ...]], Wanted]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         surveys = RecordSurveys(self.dns.providers, self.clock, timeout_s=SURVEY_TIMEOUT_S)
@@ -169,6 +172,7 @@ class Auditor:
         wants_route = raw["is_established"] and not raw["is_deleting"] and address is not None
         exposed = tuple(expose(*each) for each in raw["exposed"] or ())
         games = tuple(GamePort(*each) for each in raw["games"] or ())
+        services = tuple(ServicePort(*each) for each in raw["services"] or ())
         wish = RouteWish(owner, HostName(raw["kind"], vmid), address, exposed, games) if wants_route else None
         return Row(
             owner=owner,
@@ -180,7 +184,7 @@ class Auditor:
             is_established=raw["is_established"],
             is_settled=raw["is_settled"] and raw["fence"] == fence,
             route_sha256=self._route_sha256(wish) if wish is not None else None,
-            records=self._records(wish) if wish is not None else None,
+            records=self._records(wish, services) if wish is not None else None,
             fence=raw["fence"],
         )
 
@@ -190,11 +194,11 @@ class Auditor:
             known = self._rendered[wish.owner] = (wish, render_route_file(wish, self.setting.proxy).sha256)
         return known[1]
 
-    def _records(self, wish: RouteWish) -> Wanted:
+    def _records(self, wish: RouteWish, services: tuple[ServicePort, ...]) -> Wanted:
         known = self._wanted_records.get(wish.owner)
-        if known is None or known[0] != wish:
-            wanted = self.dns.want(wish.host, (each.port for each in wish.exposed))
-            known = self._wanted_records[wish.owner] = (wish, wanted)
+        if known is None or known[0] != (wish, services):
+            wanted = self.dns.want(wish.host, (each.port for each in wish.exposed), services)
+            known = self._wanted_records[wish.owner] = ((wish, services), wanted)
         return known[1]
 
 

@@ -33,7 +33,7 @@ select c.owner, c.vmid, c.kind,
        -- The guest of a game server stays up without it.
        case when c.suspended then 'off' when c.game is not null then 'on' else c.power end as power,
        c.deleting_at is not null as is_deleting, host(c.address) as address,
-       c.resources, c.provisioned_at is not null as is_established, c.fence, e.exposed, g.games,
+       c.resources, c.provisioned_at is not null as is_established, c.fence, e.exposed, g.games, s.services,
        ({_IS_SETTLED}) as is_settled
 from containers c
 left join (select owner, jsonb_agg(jsonb_build_array(port, visibility, kind) order by created_at, id) as exposed
@@ -41,6 +41,12 @@ left join (select owner, jsonb_agg(jsonb_build_array(port, visibility, kind) ord
 left join (select owner,
                jsonb_agg(jsonb_build_array(protocol, public_port, port) order by protocol, public_port) as games
            from game_ports group by owner) g on g.owner = c.owner
+left join (select h.owner,
+               jsonb_agg(jsonb_build_array(p->>'service', h.public_port) order by p->>'service') as services
+           from game_ports h join containers o on o.owner = h.owner
+           cross join jsonb_array_elements(o.game->'definition'->'ports') p
+           where p->>'service' is not null and p->>'name' = h.name and p->>'protocol' = h.protocol
+           group by h.owner) s on s.owner = c.owner
 """
 
 _WORK = f"""

@@ -42,6 +42,8 @@ class GamePortsSection(Section, kw_only=True):
 
     tcp: PortRange | None = None
     udp: PortRange | None = None
+    # Whether each DNS provider has an SRV record where players' programs ask for one, so that people type no port.
+    service_records: bool = True
 
 
 class TraefikSection(Section, kw_only=True):

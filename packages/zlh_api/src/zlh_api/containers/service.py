@@ -65,6 +65,8 @@ class Hosting:
     port: int
     # Whether a container's names get records at DNS providers.
     has_dns: bool = False
+    # Whether DNS tells the public ports of game servers whose players' programs ask for them.
+    has_services: bool = False
     # Of containers, what belongs to the platform, and to what of it: where their agents and addons listen.
     reserved_ports: Mapping[int, str] = field(default_factory=dict)
     # The ports that the proxy has for game servers.
@@ -160,7 +162,13 @@ class ContainerService:
         """Return the report of a container."""
         hosting = self._hosting
         urls = {name: hosting.url(host) for name, host in addon_hosts(container).items()}
-        return render_status(container, domain=hosting.domain, url=hosting.url(container.host), addon_urls=urls)
+        return render_status(
+            container,
+            domain=hosting.domain,
+            url=hosting.url(container.host),
+            addon_urls=urls,
+            has_services=hosting.has_services,
+        )
 
     async def choose_customer(self, caller: Caller, named: str | None) -> UUID:
         """Return for whom the caller creates a container; raise NoCustomer, CustomerSuspended, NotFound."""

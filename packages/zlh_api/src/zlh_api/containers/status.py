@@ -60,11 +60,16 @@ AGENT_STEPS_AFTER = str(Do.SEND_SPEC)
 
 
 def render_status(
-    container: Container, *, domain: str, url: str, addon_urls: Mapping[str, str] | None = None
+    container: Container,
+    *,
+    domain: str,
+    url: str,
+    addon_urls: Mapping[str, str] | None = None,
+    has_services: bool = False,
 ) -> ContainerStatus:
     """Return the whole report of one container; `url` is where its host opens once the route is loaded.
 
-    `addon_urls` are where its addons open once they do, by name.
+    `addon_urls` are where its addons open once they do, by name; `has_services` says whether DNS tells ports of games.
     """
     error = find_error(container)
     complete = container.provisioned_at is not None and error is None
@@ -102,7 +107,7 @@ def render_status(
         observed_at=container.observed_at,
         spec_generation=container.spec_generation,
         observed_generation=agent.observed_generation if agent else 0,
-        game=summarize_game(container, agents_steps(container), domain=domain),
+        game=summarize_game(container, agents_steps(container), domain=domain, has_services=has_services),
     )
 
 

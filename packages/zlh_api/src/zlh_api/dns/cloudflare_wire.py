@@ -26,6 +26,15 @@ class Trouble(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class Data(msgspec.Struct, frozen=True):
+    """The parts of a record of a service; records of other types have other ones."""
+
+    priority: int = 0
+    weight: int = 0
+    port: int = 0
+    target: str = ""
+
+
 class Listed(msgspec.Struct, frozen=True):
     """A record of a list."""
 
@@ -36,6 +45,7 @@ class Listed(msgspec.Struct, frozen=True):
     ttl: int = 1
     proxied: bool = False
     comment: str | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Paging(msgspec.Struct, frozen=True):
@@ -63,6 +73,7 @@ class Zone(msgspec.Struct, frozen=True):
 
 read_envelope = msgspec.json.Decoder(Envelope).decode
 read_records = msgspec.json.Decoder(tuple[Listed, ...]).decode
+_read_data = msgspec.json.Decoder(Data | None).decode
 read_zones = msgspec.json.Decoder(tuple[Zone, ...]).decode
 
 
@@ -72,7 +83,7 @@ def read_found(listed: Iterable[Listed]) -> Iterator[FoundRecord]:
         yield FoundRecord(
             each.name.rstrip("."),
             each.type,
-            spell_content(each.type, each.content),
+            spell_content(each.type, _read_content(each) if each.type == "SRV" else each.content),
             each.ttl,
             parse_mark(each.comment),
             is_proxied=each.proxied,
@@ -102,4 +113,19 @@ def say(troubles: Iterable[Trouble]) -> str:
 def _fields(owner: OwnerMark, record: Record) -> Mapping[str, Any]:
     # Of what is proxied, it sets the time itself, and 1 means that.
     ttl = 1 if record.is_proxied else record.ttl
-    return {"content": record.content, "ttl": ttl, "proxied": record.is_proxied, "comment": render_mark(owner)}
+    settings = {"ttl": ttl, "comment": render_mark(owner)}
+    if record.type == "SRV":
+        # It has no content of its own, and is never proxied.
+        return {"data": _render_service(record.content), **settings}
+    return {"content": record.content, "proxied": record.is_proxied, **settings}
+
+
+def _render_service(content: str) -> Mapping[str, Any]:
+    priority, weight, port, target = content.split()
+    return {"priority": int(priority), "weight": int(weight), "port": int(port), "target": target}
+
+
+def _read_content(each: Listed) -> str:
+    """Return what a record says; of a service the parts, since its text leaves the priority out."""
+    data = _read_data(each.data)
+    return each.content if data is None else f"{data.priority} {data.weight} {data.port} {data.target}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from zlh_common.names import OwnerMark
+from zlh_common.names import OwnerMark, find_serving_host
 
-RecordType = Literal["A", "AAAA", "CNAME"]
+RecordType = Literal["A", "AAAA", "CNAME", "SRV"]
 # Records of these types say where a name leads; others are none of our business.
-LEADING: frozenset[str] = frozenset({"A", "AAAA", "CNAME"})
+LEADING: frozenset[str] = frozenset({"A", "AAAA", "CNAME", "SRV"})
 # The type of what is found where a mark stands without any record that it could be about.
 BARE_MARK = "mark"
 
@@ -20,11 +20,19 @@ class Record:
 
     name: str
     type: RecordType
-    # An address in its usual spelling, or a host name.
+    # An address in its usual spelling, a host name, or of a service `<priority> <weight> <port> <host name>`.
     content: str
     ttl: int
     # Whether the provider answers with addresses of its own and passes requests on.
     is_proxied: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServicePort:
+    """A service of a container's own host, as clients ask for it (`_minecraft._tcp`), and the public port it is at."""
+
+    service: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +93,9 @@ class Whose:
     names: frozenset[str]
 
     def has_name(self, name: str) -> bool:
-        """Tell whether a name is the container's own or one of its ports'."""
+        """Tell whether a name is the container's own, one of its ports', or that of a service at its own."""
         port, _, host = name.partition("-")
-        return name == self.host or (host == self.host and _is_port(port))
+        return find_serving_host(name) == self.host or (host == self.host and _is_port(port))
 
 
 def _is_port(text: str) -> bool:

@@ -1,8 +1,8 @@
 """Dynamic updates (RFC 2136) signed by TSIG (RFC 8945): any server that takes them and hands out its zone.
 
 Records have no comments there. Our mark of a host stands beside it, as TXT at `_zlh-owner.<host>`, and speaks for all
-A, AAAA and CNAME records at the host. Both change in one update, whose prerequisites say what was found: where somebody
-has put a record or a mark there meanwhile, the server itself refuses, and nothing of the update is done.
+A, AAAA, CNAME and SRV records at the host. Both change in one update, whose prerequisites say what was found: where
+somebody has put a record or a mark there meanwhile, the server itself refuses, and nothing of the update is done.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ def _render_name(
         update.delete(host, each)
     records = sorted(wanted)
     for record in records:
-        content = f"{record.content}." if record.type == "CNAME" else record.content
+        content = f"{record.content}." if record.type in {"CNAME", "SRV"} else record.content
         update.add(host, record.ttl, record.type, content)
     if records:
         update.replace(mark, records[0].ttl, "TXT", text)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import msgspec
 
 from zlh_api.dns.diff import leads
-from zlh_api.dns.model import FoundRecord, ProviderSetting, Record, RecordType, Whose
-from zlh_common.names import HostName, OwnerMark, render_host
+from zlh_api.dns.model import FoundRecord, ProviderSetting, Record, RecordType, ServicePort, Whose
+from zlh_common.names import HostName, OwnerMark, render_host, render_service
 
 Wanted = Mapping[str, tuple[Record, ...]]
 
@@ -75,19 +75,29 @@ _read_kept = msgspec.json.Decoder(dict[str, Written]).decode
 
 
 def render_records(
-    host: HostName, ports: Iterable[int], setting: ProviderSetting, *, domain: str
+    host: HostName,
+    ports: Iterable[int],
+    setting: ProviderSetting,
+    *,
+    domain: str,
+    services: Iterable[ServicePort] = (),
 ) -> tuple[Record, ...]:
-    """Return the records of a container and of each of its published ports, in order."""
+    """Return the records of a container, of each of its published ports and of its services, in order."""
     is_game = host.kind == "game"
     targets = setting.game_target if is_game and setting.game_target else setting.target
     hosts = [host, *(HostName(host.kind, host.vmid, port) for port in ports)]
-    return tuple(
-        sorted(
-            Record(render_host(each, domain), *_lead(target), setting.ttl, setting.is_proxying and not is_game)
-            for each in hosts
-            for target in targets
-        )
-    )
+    leading = [
+        Record(render_host(each, domain), *_lead(target), setting.ttl, setting.is_proxying and not is_game)
+        for each in hosts
+        for target in targets
+    ]
+    own = render_host(host, domain)
+    # Where a service is must not be an alias (RFC 2782), so what an alias of ours leads to is told itself.
+    at = own if all(is_address(target) for target in targets) else spell_content("CNAME", targets[0])
+    telling = [
+        Record(render_service(each.service, own), "SRV", f"0 0 {each.port} {at}", setting.ttl) for each in services
+    ]
+    return tuple(sorted((*leading, *telling)))
 
 
 def whose_records(owner: OwnerMark, host: HostName, *, domain: str, names: Iterable[str]) -> Whose:
@@ -120,6 +130,8 @@ def spell_content(record_type: str, content: str) -> str:
             return str(ipaddress.ip_address(content.strip()))
         except ValueError:
             return content.strip()
+    if record_type == "SRV":
+        return " ".join(content.split()).rstrip(".").lower()
     return content.strip().rstrip(".").lower()
 
 
@@ -155,8 +167,11 @@ def find_wrong_answer(name: str, wanted: Iterable[Record], answers: Mapping[str,
 
 
 def asked_types(records: Iterable[Record]) -> tuple[str, ...]:
-    """Return for which types a name server is asked: a host name for itself, else whatever leads to an address."""
-    return ("CNAME",) if any(record.type == "CNAME" and not record.is_proxied for record in records) else ("A", "AAAA")
+    """Return for which types a name server is asked: a service and a host name for themselves, else for addresses."""
+    types = {record.type for record in records if not record.is_proxied}
+    if "SRV" in types:
+        return ("SRV",)
+    return ("CNAME",) if "CNAME" in types else ("A", "AAAA")
 
 
 def _list(contents: Iterable[str]) -> str:

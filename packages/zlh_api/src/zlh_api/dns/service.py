@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from zlh_api.dns.diff import diff_records
-from zlh_api.dns.model import FoundRecord, Record, Whose
+from zlh_api.dns.model import FoundRecord, Record, ServicePort, Whose
 from zlh_api.dns.name_servers import NameServers
 from zlh_api.dns.port import Check, DnsNotAnswering, DnsProvider, RecordForeign, RecordsChanged, RecordsNotWritten
 from zlh_api.dns.rules import Wanted, render_records, whose_records
 from zlh_common.clock import Clock
-from zlh_common.names import HostName, OwnerMark, parse_host
+from zlh_common.names import HostName, OwnerMark, parse_record_name
 
 # How often it is looked anew where what was found is not so any more, or is not yet what was written.
 MOST_LOOKS = 4
@@ -33,12 +33,15 @@ class DnsService:
         clock: Clock | None = None,
         servers: NameServers | None = None,
         patience_s: float = PATIENCE_S,
+        has_services: bool = True,
     ) -> None:
         self._providers = {provider.setting.name: provider for provider in providers}
         self._domain = domain
         self._clock = clock
         self._servers = servers
         self._patience_s = patience_s
+        # Whether the ports of services are told.
+        self._has_services = has_services
 
     @property
     def providers(self) -> tuple[DnsProvider, ...]:
@@ -50,11 +53,11 @@ class DnsService:
         for provider in self.providers:
             await provider.close()
 
-    def want(self, host: HostName, ports: Iterable[int]) -> Wanted:
+    def want(self, host: HostName, ports: Iterable[int], services: Iterable[ServicePort] = ()) -> Wanted:
         """Return which records a container should have at each provider."""
-        published = tuple(ports)
+        published, told = tuple(ports), tuple(services) if self._has_services else ()
         return {
-            provider.setting.name: render_records(host, published, provider.setting, domain=self._domain)
+            provider.setting.name: render_records(host, published, provider.setting, domain=self._domain, services=told)
             for provider in self.providers
         }
 
@@ -64,7 +67,7 @@ class DnsService:
 
     def parse(self, name: str) -> HostName | None:
         """Return whose name this is, or None where it is no container's."""
-        return parse_host(name, self._domain)
+        return parse_record_name(name, self._domain)
 
     async def write(self, provider: str, whose: Whose, wanted: Sequence[Record], check: Check) -> None:
         """Make these the records of a container, all of them and no others, and read them back.

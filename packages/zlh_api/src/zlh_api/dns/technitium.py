@@ -92,8 +92,8 @@ class Technitium:
         return self._unchanged.keep(serial, found)
 
     def _render_update(self, whose: Whose, found: FoundRecord, wanted: Record) -> dict[str, str]:
-        new = "cname" if wanted.type == "CNAME" else "newIpAddress"
-        return {**wire.render_found(found), new: wanted.content, **wire.render_settings(whose.owner, wanted)}
+        changed = {**wire.render_found(found), **wire.render_update(wanted)}
+        return {**changed, **wire.render_settings(whose.owner, wanted)}
 
     async def _get(self, **fields: str) -> tuple[wire.Listed, ...]:
         answer = await self._call("records/get", None, {**fields, "zone": self._setting.zone})

@@ -24,6 +24,11 @@ class Data(msgspec.Struct, frozen=True, rename="camel"):
     ip_address: str | None = None
     cname: str | None = None
     serial: int | None = None
+    # Of a service.
+    priority: int | None = None
+    weight: int | None = None
+    port: int | None = None
+    target: str | None = None
 
 
 class Listed(msgspec.Struct, frozen=True, rename="camel"):
@@ -58,7 +63,7 @@ read_records = msgspec.json.Decoder(Records).decode
 def read_found(listed: tuple[Listed, ...]) -> Iterator[FoundRecord]:
     """Yield what a list says."""
     for each in listed:
-        content = each.r_data.ip_address or each.r_data.cname or ""
+        content = each.r_data.ip_address or each.r_data.cname or _read_service(each)
         yield FoundRecord(
             each.name.rstrip("."),
             each.type,
@@ -91,20 +96,35 @@ def is_denied(message: str) -> bool:
 
 def render_record(record: Record) -> dict[str, str]:
     """Return which record is meant."""
-    return {"domain": record.name, "type": record.type, content_field(record.type): record.content}
+    return {"domain": record.name, "type": record.type, **_render_content(record.type, record.content)}
 
 
 def render_found(record: FoundRecord) -> dict[str, str]:
     """Return which record is meant of those that were found."""
-    return {"domain": record.name, "type": record.type, content_field(record.type): record.content}
+    return {"domain": record.name, "type": record.type, **_render_content(record.type, record.content)}
+
+
+def render_update(wanted: Record) -> dict[str, str]:
+    """Return what a record of this type is to say from now on."""
+    if wanted.type == "SRV":
+        parts = _render_content(wanted.type, wanted.content)
+        return {f"new{name.capitalize()}": value for name, value in parts.items()}
+    return {"cname" if wanted.type == "CNAME" else "newIpAddress": wanted.content}
 
 
 def render_settings(owner: OwnerMark, record: Record) -> dict[str, str]:
     """Return all that a record has beside what it says: whatever is left out would be set to a default."""
     settings = {"ttl": str(record.ttl), "comments": render_mark(owner), "disable": "false"}
-    return settings if record.type == "CNAME" else {**settings, "ptr": "false"}
+    return {**settings, "ptr": "false"} if record.type in {"A", "AAAA"} else settings
 
 
-def content_field(record_type: str) -> str:
-    """Return how what a record says is called."""
-    return "cname" if record_type == "CNAME" else "ipAddress"
+def _read_service(each: Listed) -> str:
+    data = each.r_data
+    return f"{data.priority} {data.weight} {data.port} {data.target}" if each.type == "SRV" else ""
+
+
+def _render_content(record_type: str, content: str) -> dict[str, str]:
+    """Return what a record says, by the names that its parts have."""
+    if record_type == "SRV":
+        return dict(zip(("priority", "weight", "port", "target"), content.split(), strict=True))
+    return {"cname" if record_type == "CNAME" else "ipAddress": content}

@@ -17,13 +17,19 @@ from zlh_common.schema.status import Step, StepState
 TEXT_CHARS, HINT_CHARS, MAX_BACKUPS = 128, 512, 64
 
 
-def summarize_game(container: Container, steps: Sequence[Step], *, domain: str) -> GameSummary | None:
-    """Return what is told of a game server beside its container; None where it has none. `steps` are the agent's."""
+def summarize_game(
+    container: Container, steps: Sequence[Step], *, domain: str, has_services: bool = False
+) -> GameSummary | None:
+    """Return what is told of a game server beside its container; None where it has none.
+
+    `steps` are the agent's; with `has_services` DNS tells the ports of games whose players' programs ask for them.
+    """
     game = container.game
     if game is None:
         return None
     told = find_report(container)
-    ports = render_ports(game.definition, container.game_ports, render_host(container.host, domain))
+    host = render_host(container.host, domain)
+    ports = render_ports(game.definition, container.game_ports, host, has_services=has_services)
     return GameSummary(
         template=game.template,
         title=game.title,

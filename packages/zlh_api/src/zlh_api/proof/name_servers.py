@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
+from zlh_api.containers.wanted_records import want_records
 from zlh_api.database.pool import Database
 from zlh_api.dns.service import DnsService
 from zlh_api.drivers.port import SystemAway
@@ -53,7 +54,7 @@ class NameServerLinks:
         return {container.owner: links for container, links in zip(answered, seen, strict=True)}
 
     async def _look_at(self, container: Container) -> tuple[LinkSeen, ...]:
-        wanted = self._dns.want(container.host, (exposure.port for exposure in container.exposures))
+        wanted = want_records(self._dns, container)
         seen = []
         for name in self._names:
             try:

@@ -21,6 +21,7 @@ from zlh_api.containers.addon_rules import AddonNotOpen, describe_absence, find_
 from zlh_api.containers.model import Container
 from zlh_api.containers.refusals import AgentTooOld
 from zlh_api.containers.rules import seconds_to_resize
+from zlh_api.containers.wanted_records import want_records
 from zlh_api.cuts import store as cuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.rules import Kept, Wanted, digest_all, find_stale, parse_kept, render_kept
@@ -398,7 +399,7 @@ class Steps:
             await store.save_opened(connection, warrant.claim, CODE_SERVER, run, generation=generation)
 
     def _want_records(self, container: Container) -> Wanted:
-        return self._ports.dns.want(container.host, (exposure.port for exposure in container.exposures))
+        return want_records(self._ports.dns, container)
 
     def _find_left(self, kept: Kept) -> list[str]:
         """Return the providers at which something may be left; those that are configured no more cannot be asked."""

@@ -8,7 +8,7 @@ each filled with one value:
     {fact.NAME}     a text of the version, such as the file of arguments that an installer has made
     {version}       the version
     {heap_mb}       memory for the server's own heap, below the container's limit: see Memory
-    {address}       the container's address
+    {address}       where the server listens: 0.0.0.0; an address of loopback where containers share one machine
     {secret.NAME}   a password that the agent makes and keeps; in `edits` alone
 
 A word stays one argument whatever is filled in: there is no shell. A value of an edit that is nothing but a placeholder
@@ -33,6 +33,7 @@ PlainName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-
 ServerPath = Annotated[
     str, Meta(min_length=1, max_length=512, pattern=r"^(?!.*(^|/)\.{0,2}(/|$))(?!.*zlh-)[^\\\x00-\x1f]+$(?!\n)")
 ]
+ServiceName = Annotated[str, Meta(pattern=r"^_[a-z0-9][a-z0-9-]{0,14}\._(tcp|udp)$(?!\n)")]
 FileHash = Annotated[str, Meta(pattern=r"^(sha1:[0-9a-f]{40}|sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$(?!\n)")]
 LinePattern = Annotated[str, Meta(min_length=1, max_length=256)]
 Title = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -100,6 +101,8 @@ class TemplatePort(Report):
     port: Port
     # Whether players reach it through the proxy; what is not public stays in the container.
     is_public: bool = True
+    # By which programs of players ask DNS for the port of a name, such as `_minecraft._tcp`; None where they do not.
+    service: ServiceName | None = None
 
 
 class FileEdit(Report):
