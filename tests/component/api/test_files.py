@@ -7,49 +7,20 @@ import base64
 import dataclasses
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, web
-from aiohttp.test_utils import TestClient
-from aiohttp.web import Application, Request
 
-from fakes.api_world import NODE, PORTAL, World
-from fakes.files_agent import FilesAgent, serving
+from component.api.files_site import OWNER, Site, code_of, opened_site
+from fakes.api_world import PORTAL, World
 from zlh_api.agents import patience_rules
 from zlh_api.files import appetite_rules
 from zlh_api.web.problems import SECURITY_HEADERS
 
-Client = TestClient[Request, Application]
-OWNER = {"Authorization": "Bearer owner-token"}
 TUS = {**OWNER, "Tus-Resumable": "1.0.0"}
 PIECE = {"Content-Type": "application/offset+octet-stream"}
 pytestmark = pytest.mark.timeout(120)
-
-
-@dataclass
-class Site:
-    """A served API with one container whose agent has files."""
-
-    world: World
-    client: Client
-    agent: FilesAgent
-    url: str
-
-
-@asynccontextmanager
-async def opened_site(world: World, folder: Path) -> AsyncIterator[Site]:
-    """Make a container that is up, and an agent that speaks of files."""
-    agent = FilesAgent()
-    world.agents.protocol_version = 8
-    async with serving(agent, folder / "served") as served, world.reconciler(), world.client() as client:
-        world.agents.files = served
-        made = await client.post("/api/containers", json=NODE, headers=OWNER)
-        vmid = (await made.json())["vmid"]
-        await world.wait_until("select guest = 'running' and agent_status is not null from containers")
-        yield Site(world, client, agent, f"/api/containers/{vmid}/files")
 
 
 @pytest.fixture
@@ -57,12 +28,6 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[Site]:
     """See `opened_site`."""
     async with opened_site(world, tmp_path) as site:
         yield site
-
-
-async def code_of(answer: object) -> tuple[int, str]:
-    """Return status and code of a refusal."""
-    assert hasattr(answer, "status")
-    return answer.status, (await answer.json())["code"]  # type: ignore[attr-defined]
 
 
 async def test_a_file_is_written_read_listed_and_read_in_part(site: Site) -> None:
