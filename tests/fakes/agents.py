@@ -22,6 +22,7 @@ from zlh_api.agents.client import (
 )
 from zlh_api.agents.transfers import Transfer
 from zlh_api.database.pool import Database
+from zlh_api.direct_bytes import Bytes
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 from zlh_common.schema.game import GameBackup, GameReport, WantedGame
@@ -200,7 +201,7 @@ class FakeAgents(AgentClient):
         path: str,
         *,
         headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[Bytes] | None = None,
         also: Collection[int] = (),
     ) -> AsyncIterator[Transfer]:
         """Lend a transfer with the agent of files, where there is one."""

@@ -6,50 +6,24 @@ import asyncio
 import base64
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, web
-from aiohttp.test_utils import TestClient
-from aiohttp.web import Application, Request
+from aiohttp.web_protocol import RequestHandler
 
-from fakes.api_world import NODE, PORTAL, World
-from fakes.files_agent import FilesAgent, serving
+from component.api.files_site import OWNER, Site, code_of, opened_site
+from fakes.api_world import PORTAL, World
 from zlh_api.agents import patience_rules
 from zlh_api.files import appetite_rules
+from zlh_api.web.connections import READ_BYTES
 from zlh_api.web.problems import SECURITY_HEADERS
 
-Client = TestClient[Request, Application]
-OWNER = {"Authorization": "Bearer owner-token"}
 TUS = {**OWNER, "Tus-Resumable": "1.0.0"}
 PIECE = {"Content-Type": "application/offset+octet-stream"}
 pytestmark = pytest.mark.timeout(120)
-
-
-@dataclass
-class Site:
-    """A served API with one container whose agent has files."""
-
-    world: World
-    client: Client
-    agent: FilesAgent
-    url: str
-
-
-@asynccontextmanager
-async def opened_site(world: World, folder: Path) -> AsyncIterator[Site]:
-    """Make a container that is up, and an agent that speaks of files."""
-    agent = FilesAgent()
-    world.agents.protocol_version = 8
-    async with serving(agent, folder / "served") as served, world.reconciler(), world.client() as client:
-        world.agents.files = served
-        made = await client.post("/api/containers", json=NODE, headers=OWNER)
-        vmid = (await made.json())["vmid"]
-        await world.wait_until("select guest = 'running' and agent_status is not null from containers")
-        yield Site(world, client, agent, f"/api/containers/{vmid}/files")
 
 
 @pytest.fixture
@@ -57,12 +31,6 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[Site]:
     """See `opened_site`."""
     async with opened_site(world, tmp_path) as site:
         yield site
-
-
-async def code_of(answer: object) -> tuple[int, str]:
-    """Return status and code of a refusal."""
-    assert hasattr(answer, "status")
-    return answer.status, (await answer.json())["code"]  # type: ignore[attr-defined]
 
 
 async def test_a_file_is_written_read_listed_and_read_in_part(site: Site) -> None:
@@ -347,3 +315,46 @@ async def test_a_customer_has_so_many_transfers_at_all_containers(world: World, 
         may_end.set()
         assert (await first).status == 201
         assert await (await site.client.get(f"{site.url}/content?path=a", headers=OWNER)).read() == b"begun"
+
+
+async def test_a_body_in_chunks_of_a_byte_is_taken_a_little_at_a_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much has come, little of it is taken apart before others have their turn; and all of it arrives."""
+    count, turns, parsed = 40_000, 0, list[tuple[int, int, int]]()
+    take, loop, has_ended = RequestHandler.data_received, asyncio.get_running_loop(), asyncio.Event()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if not has_ended.is_set():
+            loop.call_soon(turn)
+
+    def taking(handler: RequestHandler, data: bytes) -> None:
+        # The agent's own connection is of the same kind, and over TLS.
+        if handler.transport is not None and handler.transport.get_extra_info("sslcontext") is None:
+            parsed.append((id(handler), turns, len(data)))
+        take(handler, data)
+
+    async def send() -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.client.server.port)
+        head = f"PUT {site.url}/content?path=x HTTP/1.1\r\nHost: a\r\nAuthorization: {OWNER['Authorization']}\r\n"
+        writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * count + b"0\r\n\r\n")
+        try:
+            return int((await reader.readline()).split()[1])
+        finally:
+            writer.close()
+
+    monkeypatch.setattr(RequestHandler, "data_received", taking)
+    loop.call_soon(turn)
+    try:
+        assert {200, 201} >= set(await asyncio.gather(*(send() for _ in range(4))))
+    finally:
+        has_ended.set()
+    assert site.agent.files["x"] == b"x" * count
+    # What is asked with nothing in it goes on with what was held back.
+    each_turn = Counter[tuple[int, int]]()
+    for handler, at, size in parsed:
+        each_turn[handler, at] += size
+    assert max(each_turn.values()) <= READ_BYTES
+    assert sum(each_turn.values()) > 4 * 6 * count

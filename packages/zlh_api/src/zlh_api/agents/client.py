@@ -31,6 +31,7 @@ from zlh_api.agents.identity_check import TRIES, CheckedConnector, IdentityUnkno
 from zlh_api.agents.pins import REDIRECTS, SHOWS_ANOTHER, NoPins, PinBook
 from zlh_api.agents.transfers import READ_BUFFER_BYTES, Outgoing, Transfer, TransferBroken, begin
 from zlh_api.database.pool import DatabaseUnavailable
+from zlh_api.direct_bytes import Bytes
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
 from zlh_common.pace import Allowance, Rate, take
@@ -203,7 +204,7 @@ class AgentClient:
         path: str,
         *,
         headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[Bytes] | None = None,
         also: Collection[int] = (),
     ) -> AsyncIterator[Transfer]:
         """Send a body bit by bit, and lend an answer that is read bit by bit; for as long as bytes move.
@@ -216,16 +217,15 @@ class AgentClient:
         assert self._bytes_session is not None
         self._transfers[agent] += 1
         outgoing = None if body is None else Outgoing(body)
-        response: aiohttp.ClientResponse | None = None
+        transfer: Transfer | None = None
         url = URL(f"https://{agent.host}:{agent.port}{path}", encoded=True)
         sent = {**_on_behalf(), "Accept-Encoding": "identity", **headers}
         try:
-            response = await begin(
-                self._bytes_session, method, url, sent, outgoing, context=self._context, name=agent.name
+            transfer = Transfer(
+                await begin(self._bytes_session, method, url, sent, outgoing, context=self._context, name=agent.name)
             )
-            transfer = Transfer(response)
-            if not (200 <= response.status < 300 or response.status in also):
-                raise await self._refuse(agent, response.status, await transfer.read(MAX_ANSWER_BYTES))
+            if not (200 <= transfer.status < 300 or transfer.status in also):
+                raise await self._refuse(agent, transfer.status, await transfer.read(MAX_ANSWER_BYTES))
             if outgoing is not None and not outgoing.is_complete:
                 raise AgentNonsense("it says that it is done before it has got all")
             yield transfer
@@ -235,9 +235,8 @@ class AgentClient:
             raise AgentUnreachable(str(exc)) from exc
         finally:
             self._transfers -= Counter({agent: 1})
-            if response is not None:
-                # What was read to its end has given its connection back by itself.
-                response.close()
+            if transfer is not None:
+                transfer.close()
 
     async def _ask(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from zlh_api.agents.client import AgentRefused, decode_report
-from zlh_api.files.bytes import announce_length, read_blocks, read_headers, send_blocks
+from zlh_api.files.bytes import announce_length, read_headers, reading_body, send_blocks
 from zlh_api.files.refusals import BodyCutOff, TransferTooSlow
 from zlh_api.files.routes import FILES, PATH, REFUSED, ROOT, asked_of
 from zlh_api.files.rules import read_archive_head, read_file_head, read_unsatisfied, write_tag
@@ -82,10 +82,11 @@ def _writing_endpoints(service: FileService) -> list[Endpoint]:
             call.note(name, query[name])
         call.note("size", call.request.content_length)
         headers = announce_length(call, BYTES) | read_headers(call, *_WRITTEN)
-        async with service.open_transfer(
-            call.container, "PUT", "/content", query=query, headers=headers, body=read_blocks(call)
-        ) as transfer:
-            entry = decode_report(await transfer.read(64 * 1024), FileEntry)
+        with reading_body(call) as body:
+            async with service.open_transfer(
+                call.container, "PUT", "/content", query=query, headers=headers, body=body
+            ) as transfer:
+                entry = decode_report(await transfer.read(64 * 1024), FileEntry)
         status = 201 if transfer.status == 201 else 200
         return web.Response(status=status, body=encode(entry), headers=write_tag(entry.version), content_type=JSON)
 

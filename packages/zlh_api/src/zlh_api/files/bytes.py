@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 
-import aiohttp
 from aiohttp import web
 
 from zlh_api.agents import patience_rules
 from zlh_api.agents.client import AgentUnreachable
 from zlh_api.agents.patience_rules import Patience
 from zlh_api.agents.transfers import Transfer, TransferBroken
+from zlh_api.direct_bytes import Bytes, BytesCut
 from zlh_api.files.refusals import BodyCutOff, TransferTooSlow
 from zlh_api.files.rules import FileHead, Malformed, pick_headers
+from zlh_api.files.taking import Taking
 from zlh_api.web.endpoint import Call
+from zlh_api.web.large_bodies import ComingBody, coming_body
 from zlh_api.web.problems import RequestRefused
 from zlh_common.schema.file_refusals import BodyStalled
-
-# So much is handed to the connection at a time, that somebody slow is seen to take it.
-PART_BYTES = 60 * 1024
-# What the kernel may hold that is not sent yet; more would hide for minutes that nobody reads.
-UNSENT_BYTES = 256 * 1024
 
 
 def read_headers(call: Call, *names: str) -> dict[str, str]:
@@ -34,21 +30,23 @@ def read_headers(call: Call, *names: str) -> dict[str, str]:
         raise RequestRefused(f"its header {error}") from None
 
 
-async def read_blocks(call: Call) -> AsyncIterator[bytes]:
+@contextmanager
+def reading_body(call: Call) -> Iterator[AsyncIterator[Bytes]]:
+    """Lend the body of a request, as it comes; see `read_blocks`."""
+    with coming_body(call.request, silence_s=patience_rules.SILENCE_S) as body:
+        yield read_blocks(call, body)
+
+
+async def read_blocks(call: Call, body: ComingBody) -> AsyncIterator[Bytes]:
     """Yield the body of a request as it comes; raise BodyStalled, TransferTooSlow, BodyCutOff."""
-    request, loop, patience = call.request, asyncio.get_running_loop(), Patience()
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The answer has not begun by that.
-        request.writer.output_size = 0
+    loop, patience = asyncio.get_running_loop(), Patience()
     while True:
         began = loop.time()
         try:
-            async with asyncio.timeout(patience_rules.SILENCE_S):
-                block = await request.content.readany()
+            block = await body.take()
         except TimeoutError:
             raise BodyStalled(silence_s=patience_rules.SILENCE_S) from None
-        except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError):
+        except BytesCut:
             raise BodyCutOff from None
         if not block:
             return
@@ -65,29 +63,17 @@ async def send_blocks(call: Call, head: FileHead, transfer: Transfer) -> web.Str
     if "Content-Length" in head.headers:
         response.content_length = int(head.headers["Content-Length"])
     await response.prepare(call.request)
-    _hold_little(call.request.transport)
-    patience = Patience()
+    taking = Taking(call.request)
     try:
         async for block in transfer.blocks():
             await call.wait_certain()
-            for at in range(0, len(block), PART_BYTES):
-                patience = await _write(response, block[at : at + PART_BYTES], patience)
+            await taking.write(block)
     except TransferBroken as error:
         raise AgentUnreachable(str(error)) from error
+    finally:
+        taking.close()
     await response.write_eof()
     return response
-
-
-async def _write(response: web.StreamResponse, part: bytes, patience: Patience) -> Patience:
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    try:
-        async with asyncio.timeout(patience_rules.SILENCE_S):
-            await response.write(part)
-    except TimeoutError:
-        # A part is no more than what has to be taken in that time.
-        raise TransferTooSlow(patience.moved_bytes) from None
-    return _count(patience, loop.time() - began, len(part))
 
 
 def _count(patience: Patience, waited_s: float, moved_bytes: int) -> Patience:
@@ -96,13 +82,6 @@ def _count(patience: Patience, waited_s: float, moved_bytes: int) -> Patience:
     if left.is_spent:
         raise TransferTooSlow(left.moved_bytes)
     return left
-
-
-def _hold_little(transport: asyncio.Transport | None) -> None:
-    held = None if transport is None else transport.get_extra_info("socket")
-    if held is not None:
-        with contextlib.suppress(OSError):
-            held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def announce_length(call: Call, type_: str) -> dict[str, str]:

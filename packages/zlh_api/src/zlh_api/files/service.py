@@ -20,6 +20,7 @@ from zlh_api.agents.client import (
 from zlh_api.agents.transfers import Transfer
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.refusals import AgentTooOld, BeingDeleted, ContainerNotUp, ContainerOff, ContainerSuspended
+from zlh_api.direct_bytes import Bytes
 from zlh_api.files.appetite_rules import decide_wait, is_forgotten
 from zlh_api.files.refusals import telling_refusals
 from zlh_api.files.rules import Nonsense, render_query
@@ -118,7 +119,7 @@ class FileService:
         *,
         query: Mapping[str, Any] | None = None,
         headers: Mapping[str, str],
-        body: AsyncIterator[bytes] | None = None,
+        body: AsyncIterator[Bytes] | None = None,
         also: frozenset[int] = frozenset(),
     ) -> AsyncIterator[Transfer]:
         """Send and take bytes; see AgentClient.open_transfer."""

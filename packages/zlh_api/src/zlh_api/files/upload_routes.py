@@ -8,7 +8,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from zlh_api.agents.client import AgentNonsense
-from zlh_api.files.bytes import announce_length, read_blocks, read_headers
+from zlh_api.files.bytes import announce_length, read_headers, reading_body
 from zlh_api.files.refusals import BodyCutOff, TransferTooSlow
 from zlh_api.files.routes import FILES, REFUSED
 from zlh_api.files.rules import (
@@ -88,11 +88,13 @@ def _whole_endpoints(service: FileService) -> list[Endpoint]:
         headers |= {"Upload-Metadata": write_metadata(metadata)} if metadata else {}
         has_bytes = call.request.body_exists
         headers |= announce_length(call, PIECE) if has_bytes else {"Content-Length": "0"}
-        async with service.open_transfer(
-            call.container, "POST", "/uploads", headers=headers, body=read_blocks(call) if has_bytes else None
-        ) as transfer:
-            upload = read_upload_id(transfer.headers)
-            said = _say(transfer.headers, must_tell=has_bytes)
+        with reading_body(call) as body:
+            blocks = body if has_bytes else None
+            async with service.open_transfer(
+                call.container, "POST", "/uploads", headers=headers, body=blocks
+            ) as transfer:
+                upload = read_upload_id(transfer.headers)
+                said = _say(transfer.headers, must_tell=has_bytes)
         call.note("upload", upload)
         place = f"/api/containers/{call.container.vmid}/files/uploads/{upload}"
         return web.Response(status=201, headers={"Location": place, **said})
@@ -134,10 +136,11 @@ def _piece_endpoints(service: FileService) -> list[Endpoint]:
         call.note("size", call.request.content_length)
         if "Upload-Offset" not in headers:
             raise RequestRefused("its header Upload-Offset is missing")
-        async with service.open_transfer(
-            call.container, "PATCH", _upload(call), headers=headers, body=read_blocks(call)
-        ) as transfer:
-            said = _say(transfer.headers, must_tell=True)
+        with reading_body(call) as body:
+            async with service.open_transfer(
+                call.container, "PATCH", _upload(call), headers=headers, body=body
+            ) as transfer:
+                said = _say(transfer.headers, must_tell=True)
         return web.Response(status=204, headers=said)
 
     async def give_up(call: Call) -> web.Response:

@@ -8,6 +8,8 @@ the body of a request                              request_body.BODY_TIMEOUT_S, 
 what is left of a body that nobody reads           LINGERING_S
 the request line; one header                       MAX_LINE_BYTES each, then 431
 headers of a request                               MAX_HEADERS, then 431
+what is taken apart of a connection in one turn     READ_BYTES, whatever more has come
+of the loop
 connections of one process                         MAX_CONNECTIONS; the one that has asked for nothing for longest
                                                    makes room for a new one
 """
@@ -34,6 +36,8 @@ IDLE_S = 120.0
 LINGERING_S = 5.0
 MAX_LINE_BYTES = 8190
 MAX_HEADERS = 100
+# asyncio reads 256 KiB at once, which are 43,000 chunks of a byte, and one chunk takes as long as thousands of bytes.
+READ_BYTES = 16 * 1024
 MAX_CONNECTIONS = 4096
 # Descriptors that are no connections of clients: the database, agents, files, the listener.
 _OTHER_DESCRIPTORS = 256
@@ -126,6 +130,7 @@ class _BoundedConnection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         super().connection_made(transport)
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined] # asyncio's own, and no part of its interface
         self._start_clock()
         self._server.make_room()
 
@@ -136,6 +141,11 @@ class _BoundedConnection(RequestHandler):
             self._stop_clock()
         elif self._head_timer is None:
             self._start_clock()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on, where reading is paused: aiohttp says so with every chunk that is taken, and parses nothing then."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""

@@ -26,6 +26,7 @@ from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
 from zlh_api.web.endpoint import JSON, Answer, Call, Endpoint, Passed, Policy, Unrecorded
 from zlh_api.web.etags import answer_unless_known
 from zlh_api.web.gate import FOUND, Gate
+from zlh_api.web.large_bodies import ENDS_CONNECTION
 from zlh_api.web.open_calls import OpenCalls
 from zlh_api.web.path_parameters import check_path
 from zlh_api.web.problems import (
@@ -269,7 +270,10 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
     """Give the request an id, turn errors into problems, and log one line."""
     request_id = request[_REQUEST_ID] = accept_request_id(request.headers.get(HEADER, ""))
     with following(request_id):
-        return await _answer(request, handler, request_id)
+        response = await _answer(request, handler, request_id)
+    if request.get(ENDS_CONNECTION):
+        response.force_close()
+    return response
 
 
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
