@@ -137,7 +137,6 @@ async def _make_parts(config: AgentConfig) -> Parts:
         SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup, games)
     )
     games = _make_games(config, clock, workspace, spec, status)
-    games.note_with(journal.note)
     setup = await _make_setup(config, workspace, spec, status)
     gameplay = _make_gameplay(config, clock, processes, games, status)
     _join_spec(spec, processes, addons, games)
@@ -185,6 +184,7 @@ def _join_reports(parts: Parts) -> None:
     status.processes = lambda: parts.games.tell_processes(parts.addons.customers_own())
     status.game, status.game_steps = parts.games.report, parts.games.steps
     parts.games.extend = lambda report: _tell_play(report, parts.gameplay)
+    parts.games.note_with(parts.journal.note)
     status.terminals, status.workspace_steps = parts.terminals.rows, parts.setup.steps
     metrics.names = lambda: _metric_names(parts.processes, parts.terminals)
     runtimes, workspace = parts.runtimes, parts.workspace
