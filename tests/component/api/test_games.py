@@ -380,6 +380,62 @@ async def test_a_backup_is_gone_back_to_with_its_version(world: World, client: C
     assert game.restore is None
 
 
+async def test_a_backup_is_gone_back_to_with_no_other_version(world: World, client: Client) -> None:
+    """A version that is not offered any more is told, and not replaced by one that is called nearly so."""
+    world.agents.backups = (msgspec.structs.replace(BACKUP, version="1.21"),)
+    container = await bring_up(world, client, BLOCKS_WISH)
+    answer = await client.post(f"/api/game/{container.vmid}/restore", json={"backupId": BACKUP.id}, headers=OWNER)
+    problem = await answer.json()
+    assert (answer.status, problem["code"]) == (422, "cannot_install")
+    assert problem["problems"][0]["code"] == "version_not_offered"
+    game = (await find(world, container.vmid)).game
+    assert game is not None
+    assert (game.version.version, game.restore) == ("1.21.8", None)
+
+
+async def test_a_backup_whose_version_cannot_be_started_as_it_is_offered_is_refused(
+    world: World, client: Client
+) -> None:
+    """The catalog has become another one since: what the container's template needs is not there any more."""
+    world.agents.backups = (BACKUP,)
+    container = await bring_up(world, client, BLOCKS_WISH)
+    offer = templates()[0]
+    versions = tuple(msgspec.structs.replace(version, facts={}) for version in offer.versions)
+    world.use_games(POOL, msgspec.structs.replace(offer, versions=versions))
+    answer = await client.post(f"/api/game/{container.vmid}/restore", json={"backupId": BACKUP.id}, headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (422, "game_unusable")
+
+
+@pytest.mark.parametrize(
+    ("call_of", "body"), [("restore", {"backupId": BACKUP.id}), ("version", {"version": "1.21.8"})]
+)
+async def test_what_is_sent_again_with_its_key_is_done_once(
+    world: World, client: Client, call_of: str, body: dict[str, Any]
+) -> None:
+    """A client whose answer was lost asks again, and nothing that was played since is replaced for it."""
+    world.agents.backups = (BACKUP,)
+    container = await bring_up(world, client, BLOCKS_WISH)
+    headers = {**OWNER, "Idempotency-Key": "once"}
+    for _ in range(2):
+        answer = await client.post(f"/api/game/{container.vmid}/{call_of}", json=body, headers=headers)
+        assert answer.status == 202, await answer.text()
+    game = (await find(world, container.vmid)).game
+    assert game is not None
+    assert game.attempt == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [("game_not_running", 409), ("command_not_taken", 502)])
+async def test_what_keeps_a_server_from_a_command_is_told_as_such(
+    world: World, client: Client, code: str, status: int
+) -> None:
+    """By its own code, and not as something that an agent has refused."""
+    container = await bring_up(world, client, ROOMS_WISH)
+    refused = AgentRefused(status=409, agent_code=code, detail="It cannot be said now.")
+    world.agents.answers["POST /game/commands"] = refused
+    answer = await client.post(f"/api/game/{container.vmid}/commands", json={"command": "list"}, headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (status, code)
+
+
 async def test_what_an_agent_says_of_players_is_parsed_and_bounded(world: World, client: Client) -> None:
     """It is a stranger: too many are cut, what cannot be is not known, and what is no answer is told as such."""
     container = await bring_up(world, client, BLOCKS_WISH)

@@ -130,6 +130,22 @@ async def test_updates_pins_and_rollbacks(site: Site) -> None:
     assert (await site.change("POST", "/a/unpin"))["state"] == "done"
 
 
+async def test_a_rollback_that_is_sent_again_is_none_of_itself(site: Site) -> None:
+    """A client whose answer was lost asks again with its key, and what was undone stays undone."""
+    site.modrinth.add_version("a", 1)
+    await site.change("POST", "", {"install": [{"project": "a"}]})
+    told = []
+    for _ in range(2):
+        headers = {**OWNER, "Idempotency-Key": "once"}
+        async with site.client.post(f"{site.url}/rollback", headers=headers) as got:
+            assert got.status == 202
+            told.append((await got.json())["id"])
+        while (await site.ask("GET", f"/changes/{told[0]}"))["state"] == "running":
+            await asyncio.sleep(0.01)
+    assert told[0] == told[1]
+    assert site.server.names == []
+
+
 async def test_unknown_files_are_identified_and_adopted(site: Site) -> None:
     """By their hashes alone; what nobody knows stays unknown."""
     site.modrinth.add_version("a", 1, content=b"the very bytes")

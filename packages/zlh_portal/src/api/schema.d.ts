@@ -26045,6 +26045,7 @@ export interface operations {
             /**
              * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
              *     - `not_a_game`: The container holds no game server.
+             *     - `game_not_running`: The game server does not run, so nothing can be said to it.
              */
             409: {
                 headers: {
@@ -26119,6 +26120,7 @@ export interface operations {
             /**
              * @description - `agent_refused`: The agent answered with an error.
              *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `command_not_taken`: The server runs, and its remote console does not take the command.
              */
             502: {
                 headers: {
@@ -26432,8 +26434,8 @@ export interface operations {
              *     - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -26824,8 +26826,8 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -27159,7 +27161,10 @@ export interface operations {
     rollBackMods: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The number of the container. */
                 vmid: number;
@@ -27176,6 +27181,8 @@ export interface operations {
             /** @description Undo the last change */
             202: {
                 headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -27189,6 +27196,7 @@ export interface operations {
              *     - `query_unknown`: There is no such query parameter here.
              *     - `query_invalid`: A query parameter is not what it must be.
              *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
              */
             400: {
                 headers: {
@@ -27250,9 +27258,10 @@ export interface operations {
                 };
             };
             /**
-             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mod_rollback_impossible`: A change cannot be undone.
              */
             409: {
@@ -27281,6 +27290,17 @@ export interface operations {
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            422: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -27787,8 +27807,8 @@ export interface operations {
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -27965,8 +27985,8 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28130,8 +28150,8 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28295,8 +28315,8 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28460,8 +28480,8 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28644,8 +28664,8 @@ export interface operations {
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
-             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -29114,7 +29134,10 @@ export interface operations {
     restoreGame: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The number of the container. */
                 vmid: number;
@@ -29125,7 +29148,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "backupId": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                 *       "backupId": "00000000000000000000000000000000"
                  *     }
                  */
                 "application/json": components["schemas"]["RestoreBackup"];
@@ -29135,6 +29158,8 @@ export interface operations {
             /** @description Go back to a backup of a game server */
             202: {
                 headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -29148,6 +29173,7 @@ export interface operations {
              *     - `query_unknown`: There is no such query parameter here.
              *     - `query_invalid`: A query parameter is not what it must be.
              *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
              */
             400: {
                 headers: {
@@ -29212,7 +29238,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `not_a_game`: The container holds no game server.
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `not_a_game`: The container holds no game server.
              *     - `being_deleted`: The container is on its way out.
              */
             409: {
@@ -29251,8 +29278,11 @@ export interface operations {
                 };
             };
             /**
-             * @description - `template_not_offered`: The catalog does not have this game template.
+             * @description - `idempotency_key_reused`: The key was used for another request before.
+             *     - `template_not_offered`: The catalog does not have this game template.
              *     - `cannot_install`: What was asked for is not in the catalog.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
              */
             422: {
                 headers: {
@@ -29650,7 +29680,10 @@ export interface operations {
     changeGameVersion: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The number of the container. */
                 vmid: number;
@@ -29661,7 +29694,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "version": "example"
+                 *       "version": "1.21"
                  *     }
                  */
                 "application/json": components["schemas"]["ChangeVersion"];
@@ -29671,6 +29704,8 @@ export interface operations {
             /** @description Have another version of a game server */
             202: {
                 headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -29684,6 +29719,7 @@ export interface operations {
              *     - `query_unknown`: There is no such query parameter here.
              *     - `query_invalid`: A query parameter is not what it must be.
              *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
              */
             400: {
                 headers: {
@@ -29745,7 +29781,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `not_a_game`: The container holds no game server.
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `not_a_game`: The container holds no game server.
              *     - `being_deleted`: The container is on its way out.
              */
             409: {
@@ -29784,11 +29821,12 @@ export interface operations {
                 };
             };
             /**
-             * @description - `template_not_offered`: The catalog does not have this game template.
+             * @description - `idempotency_key_reused`: The key was used for another request before.
+             *     - `template_not_offered`: The catalog does not have this game template.
              *     - `cannot_install`: What was asked for is not in the catalog.
-             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
              *     - `memory_too_small`: The game server needs more memory than the container has.
              *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
              */
             422: {
                 headers: {

@@ -54,7 +54,7 @@ class OutputReader:
             yield from self._begin_anew(console.stream())
         oldest, written = console.bounds()
         if self._at < oldest:
-            self._go_to(oldest)
+            self._go_to(oldest, is_cut=True)
             yield Lost()
         yield from self._follow(run, written)
         # What the run before has printed comes first.
@@ -75,7 +75,7 @@ class OutputReader:
     def _feed(self, data: bytes) -> Iterator[Heard]:
         self._at += len(data)
         lines = self._lines.feed(data)
-        if lines:
+        if b"\n" in data:
             self.offset = self._at - (len(data) - data.rindex(b"\n") - 1)
         if self.run is not None:
             yield from map(Line, lines)
@@ -87,7 +87,8 @@ class OutputReader:
                 yield from self._end_run()
         elif self.run != run and self._at >= run:
             yield from self._end_run()
-            self._go_to(self._at)
+            # Behind its first byte where that was lost, or was read before anybody knew whose it is.
+            self._go_to(self._at, is_cut=self._at > run)
             self.run = run
 
     def _end_run(self) -> Iterator[Heard]:
@@ -95,6 +96,6 @@ class OutputReader:
             self.run = None
             yield RunEnded()
 
-    def _go_to(self, at: int) -> None:
-        self._lines = PlainLines()
+    def _go_to(self, at: int, *, is_cut: bool = False) -> None:
+        self._lines = PlainLines(is_cut=is_cut)
         self._at = self.offset = at

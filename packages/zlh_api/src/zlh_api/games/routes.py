@@ -30,6 +30,7 @@ from zlh_common.schema.game import (
     SendCommand,
     Telemetry,
 )
+from zlh_common.schema.game_refusals import CommandNotTaken, GameNotRunning
 
 ONE = "/api/game/{vmid}"
 LIMIT = page_limit(default=50, high=200)
@@ -87,7 +88,9 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
         return await service.restore(call.container, call.body)
 
     change = Policy.CHANGE_CONTAINER
-    refused = (NotAGame, BeingDeleted, TemplateNotOffered, CannotInstall, CatalogNotLoaded)
+    refused = (
+        NotAGame, BeingDeleted, TemplateNotOffered, CannotInstall, CatalogNotLoaded, MemoryTooSmall, GameUnusable,
+    )  # fmt: skip
     return [
         Endpoint(
             "POST",
@@ -98,12 +101,14 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
             ChangeVersion,
             GameDetail,
             202,
-            refusals=(*refused, EulaNotAccepted, MemoryTooSmall, GameUnusable),
+            refusals=(*refused, EulaNotAccepted),
             about="The server is stopped for it, its folder backed up unless `backup` is false, and started again. "
             "Values of variables that the version does not have are dropped. The version that it has already is tried "
             "once more.",
             name="changeGameVersion",
             act="game.version",
+            creates=True,
+            example={"version": "1.21"},
         ),
         Endpoint(
             "POST",
@@ -118,6 +123,8 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
             about="With the version that the backup is of; what lies there now is replaced.",
             name="restoreGame",
             act="game.restore",
+            creates=True,
+            example={"backupId": "0" * 32},
         ),
     ]
 
@@ -157,7 +164,8 @@ def _agent_endpoints(service: GameService) -> list[Endpoint]:
         ),
         Endpoint(
             "POST", f"{ONE}/commands", Policy.USE_CONSOLE, command, "Type a line into a game server's console",
-            SendCommand, CommandAnswer, refusals=refused, example={"command": "list"}, name="sendGameCommand",
+            SendCommand, CommandAnswer, refusals=(*refused, GameNotRunning, CommandNotTaken), name="sendGameCommand",
+            example={"command": "list"},
             about="`output` is what its remote console has answered, and null where the answer stands in its console.",
             act="game.command",
         ),
