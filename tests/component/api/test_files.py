@@ -18,8 +18,7 @@ from aiohttp.web import Application, Request
 
 from fakes.api_world import NODE, PORTAL, World
 from fakes.files_agent import FilesAgent, serving
-from zlh_api.agents import patience_rules
-from zlh_api.files import appetite_rules
+from zlh_api.agents import appetite_rules, patience_rules
 from zlh_api.web.problems import SECURITY_HEADERS
 
 Client = TestClient[Request, Application]

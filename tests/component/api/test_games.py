@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.games.model import GamePool
 from zlh_common.names import OwnerMark
+from zlh_common.schema.customers import Quota
 from zlh_common.schema.game import GameBackup, Player, Players, PlayerSessions, Telemetry, TelemetryPoint
 from zlh_common.schema.structs import encode
 from zlh_common.schema.template import CatalogTemplate, Requirement, TemplatePort
@@ -404,6 +406,27 @@ async def test_a_backup_whose_version_cannot_be_started_as_it_is_offered_is_refu
     world.use_games(POOL, msgspec.structs.replace(offer, versions=versions))
     answer = await client.post(f"/api/game/{container.vmid}/restore", json={"backupId": BACKUP.id}, headers=OWNER)
     assert (answer.status, (await answer.json())["code"]) == (422, "game_unusable")
+
+
+async def test_public_ports_are_held_against_a_customers_published_ports(world: World, client: Client) -> None:
+    """The proxy has few for all customers: at once or one by one, and also where another version has more of them."""
+    customer = (await world.fetch("select id from customers where name = 'customer 0'"))[0][0]
+    await world.quotas.set_quota(customer, Quota(exposures=3))
+    world.use_games(GamePool(tcp=range(25500, 25520), udp=range(25500, 25520)), *templates())
+    answers = await asyncio.gather(*(client.post(CONTAINERS, json=BLOCKS_WISH, headers=OWNER) for _ in range(5)))
+    assert sorted(answer.status for answer in answers) == [202, 409, 409, 409, 409]
+    refused = next(answer for answer in answers if answer.status == 409)
+    assert (await refused.json())["quota"] == "exposures"
+    made = next(answer for answer in answers if answer.status == 202)
+    vmid = (await made.json())["vmid"]
+    more = tuple(TemplatePort(name=f"p{number}", protocol="tcp", port=9000 + number) for number in range(4))
+    offer = templates()[0]
+    wider = msgspec.structs.replace(offer.template, ports=(*offer.template.ports, *more))
+    world.use_games(POOL, msgspec.structs.replace(offer, template=wider))
+    wish = {"version": "1.20.1", "acceptEula": True}
+    answer = await client.post(f"/api/game/{vmid}/version", json=wish, headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (409, "quota_exceeded")
+    await create(client, NODE)
 
 
 @pytest.mark.parametrize(

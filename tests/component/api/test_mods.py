@@ -18,6 +18,7 @@ from fakes.mod_server import ModServer
 from fakes.modrinth import FakeFileHost, FakeModrinth, requires
 from zlh_agent.mods import routes as mod_routes
 from zlh_agent.web.server import build_application
+from zlh_api.agents import appetite_rules
 from zlh_api.circuit import Circuit
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import Modrinth, ModrinthSetting
@@ -207,3 +208,14 @@ async def test_acts_stand_in_the_audit_log(site: Site) -> None:
     )
     assert [(row["act"], row["outcome"]) for row in rows] == [("mod.change", "done"), ("mod.change", "refused")]
     assert rows[0]["details"]["install"] == "a"
+
+
+async def test_an_agent_that_tells_of_megabytes_is_read_in_measure(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its customer could look at its ledger all the time, and others would wait until it is taken apart."""
+    monkeypatch.setattr(appetite_rules, "BYTES_PER_S", 1)
+    monkeypatch.setattr(appetite_rules, "BURST_BYTES", 10_000)
+    await asyncio.to_thread(site.server.mods.mkdir)
+    for number in range(60):
+        await asyncio.to_thread((site.server.mods / f"{number}{'x' * 100}.jar").write_bytes, b"")
+    assert len((await site.ask("GET"))["unknown"]) == 60
+    assert (await site.ask("GET", status=503))["code"] == "agent_unreachable"

@@ -29241,6 +29241,7 @@ export interface operations {
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
              *     - `not_a_game`: The container holds no game server.
              *     - `being_deleted`: The container is on its way out.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
              */
             409: {
                 headers: {
@@ -29784,6 +29785,7 @@ export interface operations {
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
              *     - `not_a_game`: The container holds no game server.
              *     - `being_deleted`: The container is on its way out.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
              */
             409: {
                 headers: {

@@ -16,6 +16,7 @@ from zlh_api.games.refusals import (
     VariableUnknown,
 )
 from zlh_api.games.service import GameService
+from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import page_limit, whole_number
 from zlh_common.schema.game import (
@@ -90,6 +91,7 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
     change = Policy.CHANGE_CONTAINER
     refused = (
         NotAGame, BeingDeleted, TemplateNotOffered, CannotInstall, CatalogNotLoaded, MemoryTooSmall, GameUnusable,
+        QuotaExceeded,
     )  # fmt: skip
     return [
         Endpoint(
