@@ -16,8 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from component.api.files_site import OWNER, Site, code_of, opened_site
 from fakes.api_world import PORTAL, World
-from zlh_api.agents import patience_rules
-from zlh_api.files import appetite_rules
+from zlh_api.agents import appetite_rules, patience_rules
 from zlh_api.web.connections import READ_BYTES
 from zlh_api.web.problems import SECURITY_HEADERS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.games.model import GamePool
 from zlh_common.names import OwnerMark
+from zlh_common.schema.customers import Quota
 from zlh_common.schema.game import GameBackup, Player, Players, PlayerSessions, Telemetry, TelemetryPoint
 from zlh_common.schema.structs import encode
 from zlh_common.schema.template import CatalogTemplate, Requirement, TemplatePort
@@ -406,6 +408,83 @@ async def test_a_backup_is_gone_back_to_with_its_version(world: World, client: C
     game = world.agents.specs[container.owner].game
     assert game is not None
     assert game.restore is None
+
+
+async def test_a_backup_is_gone_back_to_with_no_other_version(world: World, client: Client) -> None:
+    """A version that is not offered any more is told, and not replaced by one that is called nearly so."""
+    world.agents.backups = (msgspec.structs.replace(BACKUP, version="1.21"),)
+    container = await bring_up(world, client, BLOCKS_WISH)
+    answer = await client.post(f"/api/game/{container.vmid}/restore", json={"backupId": BACKUP.id}, headers=OWNER)
+    problem = await answer.json()
+    assert (answer.status, problem["code"]) == (422, "cannot_install")
+    assert problem["problems"][0]["code"] == "version_not_offered"
+    game = (await find(world, container.vmid)).game
+    assert game is not None
+    assert (game.version.version, game.restore) == ("1.21.8", None)
+
+
+async def test_a_backup_whose_version_cannot_be_started_as_it_is_offered_is_refused(
+    world: World, client: Client
+) -> None:
+    """The catalog has become another one since: what the container's template needs is not there any more."""
+    world.agents.backups = (BACKUP,)
+    container = await bring_up(world, client, BLOCKS_WISH)
+    offer = templates()[0]
+    versions = tuple(msgspec.structs.replace(version, facts={}) for version in offer.versions)
+    world.use_games(POOL, msgspec.structs.replace(offer, versions=versions))
+    answer = await client.post(f"/api/game/{container.vmid}/restore", json={"backupId": BACKUP.id}, headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (422, "game_unusable")
+
+
+async def test_public_ports_are_held_against_a_customers_published_ports(world: World, client: Client) -> None:
+    """The proxy has few for all customers: at once or one by one, and also where another version has more of them."""
+    customer = (await world.fetch("select id from customers where name = 'customer 0'"))[0][0]
+    await world.quotas.set_quota(customer, Quota(exposures=3))
+    world.use_games(GamePool(tcp=range(25500, 25520), udp=range(25500, 25520)), *templates())
+    answers = await asyncio.gather(*(client.post(CONTAINERS, json=BLOCKS_WISH, headers=OWNER) for _ in range(5)))
+    assert sorted(answer.status for answer in answers) == [202, 409, 409, 409, 409]
+    refused = next(answer for answer in answers if answer.status == 409)
+    assert (await refused.json())["quota"] == "exposures"
+    made = next(answer for answer in answers if answer.status == 202)
+    vmid = (await made.json())["vmid"]
+    more = tuple(TemplatePort(name=f"p{number}", protocol="tcp", port=9000 + number) for number in range(4))
+    offer = templates()[0]
+    wider = msgspec.structs.replace(offer.template, ports=(*offer.template.ports, *more))
+    world.use_games(POOL, msgspec.structs.replace(offer, template=wider))
+    wish = {"version": "1.20.1", "acceptEula": True}
+    answer = await client.post(f"/api/game/{vmid}/version", json=wish, headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (409, "quota_exceeded")
+    await create(client, NODE)
+
+
+@pytest.mark.parametrize(
+    ("call_of", "body"), [("restore", {"backupId": BACKUP.id}), ("version", {"version": "1.21.8"})]
+)
+async def test_what_is_sent_again_with_its_key_is_done_once(
+    world: World, client: Client, call_of: str, body: dict[str, Any]
+) -> None:
+    """A client whose answer was lost asks again, and nothing that was played since is replaced for it."""
+    world.agents.backups = (BACKUP,)
+    container = await bring_up(world, client, BLOCKS_WISH)
+    headers = {**OWNER, "Idempotency-Key": "once"}
+    for _ in range(2):
+        answer = await client.post(f"/api/game/{container.vmid}/{call_of}", json=body, headers=headers)
+        assert answer.status == 202, await answer.text()
+    game = (await find(world, container.vmid)).game
+    assert game is not None
+    assert game.attempt == 1
+
+
+@pytest.mark.parametrize(("code", "status"), [("game_not_running", 409), ("command_not_taken", 502)])
+async def test_what_keeps_a_server_from_a_command_is_told_as_such(
+    world: World, client: Client, code: str, status: int
+) -> None:
+    """By its own code, and not as something that an agent has refused."""
+    container = await bring_up(world, client, ROOMS_WISH)
+    refused = AgentRefused(status=409, agent_code=code, detail="It cannot be said now.")
+    world.agents.answers["POST /game/commands"] = refused
+    answer = await client.post(f"/api/game/{container.vmid}/commands", json={"command": "list"}, headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (status, code)
 
 
 async def test_what_an_agent_says_of_players_is_parsed_and_bounded(world: World, client: Client) -> None:

@@ -19,6 +19,7 @@ from fakes.modrinth import FakeFileHost, FakeModrinth, requires
 from zlh_agent.mods import routes as mod_routes
 from zlh_agent.mods.service import ModService
 from zlh_agent.web.server import build_application
+from zlh_api.agents import appetite_rules
 from zlh_api.circuit import Circuit
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import Modrinth, ModrinthSetting
@@ -163,6 +164,22 @@ async def test_a_change_while_the_server_is_exchanged_is_refused(site: Site) -> 
     assert (await site.change("POST", "", {"install": [{"project": "a"}]}))["state"] == "done"
 
 
+async def test_a_rollback_that_is_sent_again_is_none_of_itself(site: Site) -> None:
+    """A client whose answer was lost asks again with its key, and what was undone stays undone."""
+    site.modrinth.add_version("a", 1)
+    await site.change("POST", "", {"install": [{"project": "a"}]})
+    told = []
+    for _ in range(2):
+        headers = {**OWNER, "Idempotency-Key": "once"}
+        async with site.client.post(f"{site.url}/rollback", headers=headers) as got:
+            assert got.status == 202
+            told.append((await got.json())["id"])
+        while (await site.ask("GET", f"/changes/{told[0]}"))["state"] == "running":
+            await asyncio.sleep(0.01)
+    assert told[0] == told[1]
+    assert site.server.names == []
+
+
 async def test_unknown_files_are_identified_and_adopted(site: Site) -> None:
     """By their hashes alone; what nobody knows stays unknown."""
     site.modrinth.add_version("a", 1, content=b"the very bytes")
@@ -224,3 +241,14 @@ async def test_acts_stand_in_the_audit_log(site: Site) -> None:
     )
     assert [(row["act"], row["outcome"]) for row in rows] == [("mod.change", "done"), ("mod.change", "refused")]
     assert rows[0]["details"]["install"] == "a"
+
+
+async def test_an_agent_that_tells_of_megabytes_is_read_in_measure(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its customer could look at its ledger all the time, and others would wait until it is taken apart."""
+    monkeypatch.setattr(appetite_rules, "BYTES_PER_S", 1)
+    monkeypatch.setattr(appetite_rules, "BURST_BYTES", 10_000)
+    await asyncio.to_thread(site.server.mods.mkdir)
+    for number in range(60):
+        await asyncio.to_thread((site.server.mods / f"{number}{'x' * 100}.jar").write_bytes, b"")
+    assert len((await site.ask("GET"))["unknown"]) == 60
+    assert (await site.ask("GET", status=503))["code"] == "agent_unreachable"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
-from component.gameplay.harness import UUID, Followed
-from zlh_agent.gameplay.errors import CommandNotTaken, GameNotRunning
+from component.gameplay.harness import PATIENCE_S, UUID, Followed
+from zlh_agent.gameplay.presence_store import PresenceStore
 from zlh_agent.gameplay.service import GameplayPlace
 from zlh_common.schema.game import SERVER
-from zlh_common.schema.process import HangPolicy
+from zlh_common.schema.game_refusals import CommandNotTaken, GameNotRunning
+from zlh_common.schema.process import HangPolicy, ProcessPolicy
 
 Follow = Callable[..., Followed]
 
@@ -162,6 +165,24 @@ async def test_a_flood_costs_no_player(follow: Follow) -> None:
     await one.say("test leave Alex")
     await one.say("test join Kim 853c80ef-3c37-49fd-aa49-938b674adae6")
     await one.wait(lambda: one.names() == ["Kim"])
+
+
+async def test_output_without_end_keeps_nothing_from_being_kept(follow: Follow) -> None:
+    """Who plays is on the disk and told, though there is always more to be read."""
+    one = follow()
+    code = (
+        "print('[12:00:00] [Server thread/INFO]: Alex joined the game', flush=True)\n"
+        "while True: print('x' * 4000, flush=True)"
+    )
+    process = msgspec.structs.replace(one.game.process, argv=(sys.executable, "-c", code), policy=ProcessPolicy())
+    one.told = msgspec.structs.replace(one.game, process=process)
+    one.keeper.clock = type(one.keeper.clock)(5)
+    await one.begin()
+    store = PresenceStore(one.folder / "state")
+    async with asyncio.timeout(PATIENCE_S):
+        while (kept := await asyncio.to_thread(store.load)) is None or "Alex" not in kept.state.online:
+            await asyncio.sleep(0.02)
+    await one.switch("off")
 
 
 def _ticks(one: Followed) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zlh_api.files.appetite_rules import BURST_BYTES, BYTES_PER_S, LONGEST_WAIT_S, decide_wait, is_forgotten
+from zlh_api.agents.appetite_rules import BURST_BYTES, BYTES_PER_S, LONGEST_WAIT_S, decide_wait, is_forgotten
 from zlh_api.files.rules import write_tag
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from zlh_api.artifacts.errors import TemplateInvalid
 from zlh_api.artifacts.template_model import ArchiveSource
 from zlh_common.line_patterns import match_line
 from zlh_common.schema.process import LineProbe
-from zlh_common.schema.template import GameTemplate
+from zlh_common.schema.template import GameTemplate, TextVariable
 
 BOOK = TemplateBook()
 MINECRAFT = [name for name in BOOK.names if name.startswith("minecraft-")]
@@ -43,6 +44,18 @@ argv = ["tiny", "--port", "{port.game}"]
 def template_of(name: str) -> GameTemplate:
     """Return one of the shipped templates."""
     return next(file.template for file in BOOK.templates if file.name == name)
+
+
+@pytest.mark.parametrize("value", ['"""', ' """ ', "{", " { "])
+def test_no_text_of_minetest_begins_a_value_of_several_lines(value: str) -> None:
+    """It would swallow the keys behind it, such as the port; as part of a text it is one."""
+    texts = [each for each in template_of("minetest").variables if isinstance(each, TextVariable)]
+    assert len(texts) == 4
+    for variable in texts:
+        assert variable.pattern is not None
+        assert re.fullmatch(variable.pattern, value) is None
+        if variable.name != "admin":
+            assert re.fullmatch(variable.pattern, f'come {value} in "you" all') is not None
 
 
 def test_shipped_templates_have_what_people_need() -> None:

@@ -49,6 +49,9 @@ def test_what_a_player_says_is_no_line_of_the_server(said: str) -> None:
         ("{ joined", "brace"),
         ("a } b", "brace"),
         ("{name}", "some text"),
+        ("x{time}{time}{time}{time}{time}", "too many ways"),
+        ("{word},{word},{word},{word},", "too many ways"),
+        ("{time}: {text}a{text}b", "too many ways"),
     ],
 )
 def test_a_pattern_that_cannot_be_used_says_why(pattern: str, why: str) -> None:
@@ -64,6 +67,14 @@ def test_a_pattern_without_problem_takes_any_line(pattern: str, line: str) -> No
     if find_pattern_problem(pattern) is None:
         match_line(pattern, line)
         assert "{" in pattern or match_line(pattern, pattern) == {}
+
+
+@pytest.mark.parametrize(
+    "pattern", [JOINED, DONE, "[{word}] [{word}] [{word}] [{word}]: {name} came", "{time}: {text}a"]
+)
+def test_gaps_that_end_where_the_text_says_are_no_problem(pattern: str) -> None:
+    """However many of them there are."""
+    assert find_pattern_problem(pattern) is None
 
 
 def test_the_longest_line_is_looked_at_in_steps_that_grow_no_faster_than_it() -> None:

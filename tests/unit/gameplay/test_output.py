@@ -11,6 +11,7 @@ from zlh_agent.gameplay.output import READ_BYTES, Line, Lost, OutputReader, RunE
 from zlh_agent.supervision.runs import Runs
 
 CAPACITY = 1 << 20
+PREFIX = "[12:00:00] [Server thread/INFO]: "
 
 
 @dataclass
@@ -127,9 +128,24 @@ def test_output_that_was_too_fast_is_told_as_lost() -> None:
     hear(reader, ring, 0)
     ring.data = b"begun " + b"x" * (CAPACITY + 10) + b"\nlast\n"
     told = hear(reader, ring, 0)
-    assert told[0] == Lost.__name__
-    assert told[-1] == "last"
-    assert not any(line.startswith("begun") for line in told)
+    assert told == [Lost.__name__, "last"]
+
+
+def test_what_is_left_of_a_line_is_no_line() -> None:
+    """What a player has said, cut where it may be, never reads as the server's own word."""
+    said = PREFIX + "Steve joined the game"
+    for cut in range(len(said) + 8):
+        ring, reader = Ring(), OutputReader(None, 0, None)
+        hear(reader, ring, 0)
+        line = b"<Alex> " + said.encode() + b"\n"
+        ring.data = line + b"y" * (CAPACITY - len(line) + cut - 1) + b"\n"
+        assert not any("joined" in told for told in hear(reader, ring, 0) if cut)
+
+
+def test_a_run_whose_beginning_is_lost_is_not_begun_in_a_line() -> None:
+    """It is heard from the next line on, by whoever hears of the run."""
+    ring, reader = Ring(b"x" * (CAPACITY + 5) + b"rest\nnext\n"), OutputReader(None, 0, None)
+    assert hear(reader, ring, 3) == [Lost.__name__, "next"]
 
 
 def test_another_history_begins_at_its_beginning() -> None:

@@ -94,6 +94,7 @@ def test_what_stands_there_already_stays_where_that_is_asked(raw: str, form: str
         ('{"a": 1,\n "b": }', "json", {"a": 2}, 2),
         ("[1]", "json", {"a": 2}, None),
         ("[" * 100_000, "json", {"a": 2}, None),
+        ('{"b": ' + "1" * 5000 + "}", "json", {"a": 2}, None),
         ("[" * 5_000, "yaml", {"a": 2}, None),
         ("a = " + "[" * 5_000, "toml", {"a": 2}, None),
     ],
@@ -104,6 +105,14 @@ def test_a_broken_file_is_refused_with_its_line(raw: str, form: str, keys: dict[
         edit_with(raw, form, keys)
     if line is not None:
         assert refused.value.line == line
+
+
+def test_half_of_a_character_stays_one() -> None:
+    """JSON can escape it, and no encoding can write it."""
+    once = edit(b'{"b": "\\ud83d", "c": "\\udc80"}', "json", a=1)
+    assert b'"\\ud83d"' in once
+    assert b'"\\udc80"' in once
+    assert edit(once, "json", a=1) == once
 
 
 def test_bytes_that_are_no_text_stay() -> None:

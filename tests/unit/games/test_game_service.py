@@ -17,7 +17,7 @@ from fakes.game_source import pin, want_game
 from zlh_agent.games.children import OnProgress
 from zlh_agent.games.errors import GameStepFailed
 from zlh_agent.games.history_rules import find_replaced
-from zlh_agent.games.model import Installed
+from zlh_agent.games.model import GameRecord, Installed
 from zlh_agent.games.rules import find_content, placed_of
 from zlh_agent.games.service import MAX_QUIET_FAILURES, GameService
 from zlh_agent.games.store import GameStore
@@ -45,9 +45,9 @@ class TriedWorks(GameWorks):
     async def sweep(self) -> None:
         """There is nothing."""
 
-    async def keep(self, **changes: object) -> None:
+    async def change(self, change: Callable[[GameRecord], GameRecord]) -> None:
         """Remember it."""
-        self.record = msgspec.structs.replace(self.record, **changes)
+        self.record = change(self.record)
 
     async def act(self, name: str) -> None:
         """Note an act, and fail or wait as ordered."""

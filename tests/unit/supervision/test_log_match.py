@@ -100,3 +100,28 @@ def test_a_prompt_that_was_overwritten_is_no_part_of_a_line() -> None:
 def test_the_end_of_a_line_that_was_too_long_is_no_line() -> None:
     """Or whoever has a long name or a long message could have one written."""
     assert not LineMatch("ready at {number}").feed(b"x" * (MAX_LINE_CHARS + 10) + b"ready at 1\n")
+
+
+def test_what_is_left_of_a_line_is_no_line() -> None:
+    """Where output is missing, what a player has said is not taken for the server's own word."""
+    done = b'[12:00:00] [Server/INFO]: Done (1.5s)! For help, type "help"\n'
+    match = LineMatch(DONE)
+    match.feed(b"")
+    match.lose()
+    assert not match.feed(done[:9])
+    assert not match.feed(done[9:])
+    assert match.feed(done)
+    match = LineMatch(DONE)
+    match.feed(b"<Alex> ")
+    match.lose()
+    assert not match.feed(b"\n")
+    assert match.feed(done)
+
+
+def test_a_prompt_behind_what_is_missing_is_found() -> None:
+    """Its line has no end; and what came before is not joined with it."""
+    match = LogMatch("console>")
+    match.feed(b"cons")
+    match.lose()
+    assert not match.feed(b"ole>")
+    assert match.feed(b" console> ")

@@ -3,8 +3,9 @@
     [{time}] [Server thread/INFO]: {name} joined the game
 
 A gap takes what its name allows and nothing else, so a line that a player has typed never reads as one of the server's
-own: what he says stands behind `<his name>`, where the pattern wants a name. Gaps are bounded and hold no others, so no
-line takes longer to match than it is long; `{text}` takes anything, and at most two of it may stand in a pattern.
+own: what he says stands behind `<his name>`, where the pattern wants a name. `{text}` takes anything, and at most two
+of it may stand in a pattern. Gaps are bounded, and so is in how many ways all of them can share a line, so that none
+takes long, whatever stands in it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 from functools import lru_cache
 
 MAX_PATTERN_CHARS = 256
+# Two of `{text}` have as many as this.
+MAX_WAYS = 256 * 256
 _GAPS = {
     "time": r"[0-9A-Za-z:., -]{1,40}",
     "number": r"[0-9][0-9.,]{0,31}",
@@ -22,6 +25,15 @@ _GAPS = {
     "text": r".{0,256}?",
     # To the end of the line; only there.
     "rest": r".*",
+}
+# Where a gap may end in more than one place: what it takes besides its first character, and in how many at most.
+_OPEN = {
+    "time": (re.compile(r"[0-9A-Za-z:., -]"), 40),
+    "number": (re.compile(r"[0-9.,]"), 32),
+    "name": (re.compile(r"[A-Za-z0-9_-]"), 32),
+    "uuid": (re.compile(r"[0-9a-fA-F-]"), 5),
+    "word": (re.compile(r"[^\s\[\]<>]"), 128),
+    "text": (re.compile(r"."), 256),
 }
 # Those whose text is worth knowing; each once in a pattern.
 _NAMED = frozenset({"name", "uuid", "number"})
@@ -34,7 +46,7 @@ def find_pattern_problem(pattern: str) -> str | None:
         return f"a pattern has 1 to {MAX_PATTERN_CHARS} characters"
     if not pattern.isprintable():
         return "a pattern is one line of printable characters"
-    return _find_gap_problem(_GAP.findall(pattern)) or _find_text_problem(pattern)
+    return _find_gap_problem(_GAP.findall(pattern)) or _find_text_problem(pattern) or _find_ways_problem(pattern)
 
 
 def find_gaps(pattern: str) -> frozenset[str]:
@@ -57,6 +69,19 @@ def _find_text_problem(pattern: str) -> str | None:
     if "{rest}" in pattern.removesuffix("{rest}"):
         return "{rest} is the end of a pattern"
     return None if text.strip() else "a pattern needs some text of its own"
+
+
+def _find_ways_problem(pattern: str) -> str | None:
+    """Return what makes a pattern fit some lines in very many ways: each of them is tried before a line is none."""
+    ways = 1
+    for gap in _GAP.finditer(pattern):
+        follows = pattern[gap.end() : gap.end() + 1]
+        if gap[1] in _OPEN and follows:
+            taken, most = _OPEN[gap[1]]
+            # Behind a character that the gap does not take there is one place where it can end.
+            ways *= most if follows == "{" or taken.fullmatch(follows) else 1
+    reason = "its gaps can share a line in too many ways; put a character between them that they cannot hold"
+    return reason if ways > MAX_WAYS else None
 
 
 def match_line(pattern: str, line: str) -> dict[str, str] | None:

@@ -26089,6 +26089,7 @@ export interface operations {
             /**
              * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
              *     - `not_a_game`: The container holds no game server.
+             *     - `game_not_running`: The game server does not run, so nothing can be said to it.
              */
             409: {
                 headers: {
@@ -26163,6 +26164,7 @@ export interface operations {
             /**
              * @description - `agent_refused`: The agent answered with an error.
              *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `command_not_taken`: The server runs, and its remote console does not take the command.
              */
             502: {
                 headers: {
@@ -27205,7 +27207,10 @@ export interface operations {
     rollBackMods: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The number of the container. */
                 vmid: number;
@@ -27222,6 +27227,8 @@ export interface operations {
             /** @description Undo the last change */
             202: {
                 headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -27235,6 +27242,7 @@ export interface operations {
              *     - `query_unknown`: There is no such query parameter here.
              *     - `query_invalid`: A query parameter is not what it must be.
              *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
              */
             400: {
                 headers: {
@@ -27296,7 +27304,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
              *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
@@ -27328,6 +27337,17 @@ export interface operations {
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            422: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -29340,7 +29360,10 @@ export interface operations {
     restoreGame: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The number of the container. */
                 vmid: number;
@@ -29351,7 +29374,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "backupId": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                 *       "backupId": "00000000000000000000000000000000"
                  *     }
                  */
                 "application/json": components["schemas"]["RestoreBackup"];
@@ -29361,6 +29384,8 @@ export interface operations {
             /** @description Go back to a backup of a game server */
             202: {
                 headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -29374,6 +29399,7 @@ export interface operations {
              *     - `query_unknown`: There is no such query parameter here.
              *     - `query_invalid`: A query parameter is not what it must be.
              *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
              */
             400: {
                 headers: {
@@ -29438,8 +29464,10 @@ export interface operations {
                 };
             };
             /**
-             * @description - `not_a_game`: The container holds no game server.
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `not_a_game`: The container holds no game server.
              *     - `being_deleted`: The container is on its way out.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
              */
             409: {
                 headers: {
@@ -29477,8 +29505,11 @@ export interface operations {
                 };
             };
             /**
-             * @description - `template_not_offered`: The catalog does not have this game template.
+             * @description - `idempotency_key_reused`: The key was used for another request before.
+             *     - `template_not_offered`: The catalog does not have this game template.
              *     - `cannot_install`: What was asked for is not in the catalog.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
              */
             422: {
                 headers: {
@@ -29876,7 +29907,10 @@ export interface operations {
     changeGameVersion: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
             path: {
                 /** @description The number of the container. */
                 vmid: number;
@@ -29887,7 +29921,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "version": "example"
+                 *       "version": "1.21"
                  *     }
                  */
                 "application/json": components["schemas"]["ChangeVersion"];
@@ -29897,6 +29931,8 @@ export interface operations {
             /** @description Have another version of a game server */
             202: {
                 headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -29910,6 +29946,7 @@ export interface operations {
              *     - `query_unknown`: There is no such query parameter here.
              *     - `query_invalid`: A query parameter is not what it must be.
              *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
              */
             400: {
                 headers: {
@@ -29971,8 +30008,10 @@ export interface operations {
                 };
             };
             /**
-             * @description - `not_a_game`: The container holds no game server.
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `not_a_game`: The container holds no game server.
              *     - `being_deleted`: The container is on its way out.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
              */
             409: {
                 headers: {
@@ -30010,11 +30049,12 @@ export interface operations {
                 };
             };
             /**
-             * @description - `template_not_offered`: The catalog does not have this game template.
+             * @description - `idempotency_key_reused`: The key was used for another request before.
+             *     - `template_not_offered`: The catalog does not have this game template.
              *     - `cannot_install`: What was asked for is not in the catalog.
-             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
              *     - `memory_too_small`: The game server needs more memory than the container has.
              *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
              */
             422: {
                 headers: {

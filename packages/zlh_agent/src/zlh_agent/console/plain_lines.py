@@ -29,11 +29,16 @@ def read_plain(raw: bytes, *, keeps_overwritten: bool = False) -> str:
 
 
 class PlainLines:
-    """Feed it output; it remembers only the line that is not yet at its end."""
+    """Feed it output; it remembers only the line that is not yet at its end.
 
-    def __init__(self, *, keeps_overwritten: bool = False) -> None:
+    Output that `is_cut` begins somewhere in a line: what comes up to its end is no line, or anybody who has written
+    into that line could have written all of what would be read.
+    """
+
+    def __init__(self, *, keeps_overwritten: bool = False, is_cut: bool = False) -> None:
         self._line = bytearray()
         self._keeps_overwritten = keeps_overwritten
+        self._is_cut = is_cut
 
     @property
     def unfinished(self) -> str:
@@ -43,6 +48,10 @@ class PlainLines:
     def feed(self, data: bytes) -> list[str]:
         """Return the lines that have ended, the same however the output is cut."""
         *ended, rest = data.split(b"\n")
+        if self._is_cut:
+            if not ended:
+                return []
+            ended, self._is_cut = ended[1:], False
         found = []
         for part in ended:
             self._extend(part)

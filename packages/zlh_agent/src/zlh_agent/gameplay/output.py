@@ -55,7 +55,7 @@ class OutputReader:
             yield from self._begin_anew(console.stream())
         oldest, written = console.bounds()
         if self._at < oldest:
-            self._go_to(oldest)
+            self._go_to(oldest, is_cut=True)
             yield Lost()
         yield from self._take_up(runs, written)
         # What one run has printed comes before the next begins.
@@ -78,7 +78,7 @@ class OutputReader:
     def _feed(self, data: bytes) -> Iterator[Heard]:
         self._at += len(data)
         lines = self._lines.feed(data)
-        if lines:
+        if b"\n" in data:
             self.offset = self._at - (len(data) - data.rindex(b"\n") - 1)
         if self.run is not None:
             yield from map(Line, lines)
@@ -90,7 +90,8 @@ class OutputReader:
         if run is None or run == self.run or is_over:
             return
         yield from self._end_run()
-        self._go_to(self._at)
+        # Behind its first byte where that was lost, or was read before anybody knew whose it is.
+        self._go_to(self._at, is_cut=self._at > run)
         self.run = run
 
     def _end_run(self) -> Iterator[Heard]:
@@ -98,6 +99,6 @@ class OutputReader:
             self.run = None
             yield RunEnded()
 
-    def _go_to(self, at: int) -> None:
-        self._lines = PlainLines()
+    def _go_to(self, at: int, *, is_cut: bool = False) -> None:
+        self._lines = PlainLines(is_cut=is_cut)
         self._at = self.offset = at

@@ -156,7 +156,7 @@ def _join(state: PresenceState, name: str, uuid: str | None, at: datetime) -> Pr
 
 
 def _leave(state: PresenceState, names: Iterable[str], at: datetime, *, is_certain: bool) -> Outcome:
-    gone = [name for name in dict.fromkeys(names) if name in state.online]
+    gone = {name: None for name in names if name in state.online}
     ended = [
         PlayerSession(
             name=name,
@@ -168,5 +168,5 @@ def _leave(state: PresenceState, names: Iterable[str], at: datetime, *, is_certa
         for name in gone
     ]
     online = {name: present for name, present in state.online.items() if name not in gone}
-    lacking = state.lacking - frozenset(gone)
+    lacking = state.lacking.difference(gone)
     return msgspec.structs.replace(state, online=online, lacking=lacking), ended

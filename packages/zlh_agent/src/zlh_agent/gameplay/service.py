@@ -13,10 +13,9 @@ import structlog
 from zlh_agent.console.console import Console
 from zlh_agent.gameplay import presence
 from zlh_agent.gameplay.asking import StatusAnswer, ask_query, ask_status
-from zlh_agent.gameplay.errors import CommandNotTaken, GameNotRunning
 from zlh_agent.gameplay.output import Heard, Line, OutputReader, RunEnded
 from zlh_agent.gameplay.presence import Answer, PresenceState
-from zlh_agent.gameplay.presence_store import KeptPresence, PresenceStore
+from zlh_agent.gameplay.presence_store import MAX_SESSIONS, KeptPresence, PresenceStore
 from zlh_agent.gameplay.rcon import RconFailed, run_command
 from zlh_agent.gameplay.telemetry import Figures, parse_ticks
 from zlh_agent.games.errors import NoGame
@@ -33,6 +32,7 @@ from zlh_common.schema.game import (
     Telemetry,
     WantedGame,
 )
+from zlh_common.schema.game_refusals import CommandNotTaken, GameNotRunning
 from zlh_common.schema.template import Hint, Presence
 
 log = structlog.get_logger()
@@ -74,6 +74,8 @@ class GameplayService:
         # Stays that have ended and are not on disk yet, and whether anything else is not.
         self._ended: list[PlayerSession] = []
         self._is_dirty = False
+        # Whether there is more output than was heard, and whether some of this run's is missing.
+        self._is_behind = self._is_lossy = False
         self._saved_at = self._asked_at = float("-inf")
         self._is_loaded = False
 
@@ -98,9 +100,10 @@ class GameplayService:
                 self._wake.clear()
                 if self._game is not None:
                     await self._follow(self._game)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._pause_s()):
-                        await self._wake.wait()
+                if not self._is_behind:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._pause_s()):
+                            await self._wake.wait()
                 # What is printed together is read together.
                 await asyncio.sleep(READ_PAUSE_S)
         finally:
@@ -118,23 +121,22 @@ class GameplayService:
             self._reader = OutputReader(kept.stream, kept.offset, kept.run_offset)
 
     async def _follow(self, game: WantedGame) -> None:
-        await self._hear_all(game)
+        # One block, however much there is: who prints without end is asked and kept all the same.
+        self._hear_some(game)
         if self._is_ask_due():
             await self._ask(game)
         if self._is_dirty and self._now() - self._saved_at >= SAVE_S:
             await self._save()
 
-    async def _hear_all(self, game: WantedGame) -> None:
+    def _hear_some(self, game: WantedGame) -> None:
         console = self._place.processes.console_of(SERVER)
         if console is None:
+            self._is_behind = False
             return
-        while True:
-            console.refresh()
-            for heard in list(self._reader.read(console, self._place.processes.runs_of(SERVER))):
-                self._hear(game, heard)
-            if not self._has_more(console):
-                return
-            await asyncio.sleep(READ_PAUSE_S)
+        console.refresh()
+        for heard in list(self._reader.read(console, self._place.processes.runs_of(SERVER))):
+            self._hear(game, heard)
+        self._is_behind = self._has_more(console)
 
     def _has_more(self, console: Console) -> bool:
         run = self._present_run()
@@ -153,12 +155,21 @@ class GameplayService:
             case RunEnded():
                 self._state, ended = presence.end_run(before, at)
                 self._figures.end_run()
+                self._is_lossy = False
             case _:
-                log.warning("presence.output_lost")
+                self._note_lost()
         self._take(before, ended)
+
+    def _note_lost(self) -> None:
+        """Tell once in a run: one that prints without end loses something at each look."""
+        if not self._is_lossy:
+            log.warning("presence.output_lost")
+        self._is_lossy = True
 
     def _take(self, before: PresenceState, ended: list[PlayerSession]) -> None:
         self._ended += ended
+        # More are not kept on the disk either, which may take none at the moment.
+        del self._ended[:-MAX_SESSIONS]
         if self._state is not before or ended:
             self._is_dirty = True
         if self._state.online.keys() != before.online.keys() or self._state.count != before.count:
@@ -235,7 +246,7 @@ class GameplayService:
             await asyncio.to_thread(self._place.store.save, kept, ended)
         except OSError as error:
             log.warning("presence.not_kept", error=str(error))
-            self._ended, self._is_dirty = [*ended, *self._ended], True
+            self._ended, self._is_dirty = [*ended, *self._ended][-MAX_SESSIONS:], True
 
     def _now(self) -> float:
         return self._place.clock.monotonic()

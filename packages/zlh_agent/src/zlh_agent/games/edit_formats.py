@@ -26,6 +26,7 @@ from zlh_common.schema.template import FileEdit, Value
 # Bytes that are no UTF-8 come back as they were; properties are of a time before it.
 _ENCODINGS = {"properties": ("latin-1", "strict")}
 _ANY = ("utf-8", "surrogateescape")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN = re.compile(r"^(\s*)([^#=\s][^=]*?)(\s*=[ \t]*)(.*?)(\r?)$")
 
 
@@ -169,9 +170,13 @@ def _edit_json(text: str, edit: FileEdit) -> str:
         raise Unreadable(exc.msg, exc.lineno) from exc
     except RecursionError as exc:
         raise Unreadable("it is nested too deeply") from exc
+    except ValueError as exc:
+        # Numbers of thousands of digits.
+        raise Unreadable(str(exc).partition(";")[0]) from exc
     if not _set_nested(found, edit, dict):
         return text
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    # Halves of characters are escaped in JSON, and nowhere else to be had.
+    return _SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", json.dumps(found, indent=2, ensure_ascii=False)) + "\n"
 
 
 def _set_nested(found: Any, edit: FileEdit, make: Callable[[], Any]) -> bool:

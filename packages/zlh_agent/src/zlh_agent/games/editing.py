@@ -43,11 +43,12 @@ def _read(folder: ServerFolder, path: str) -> tuple[bytes, int]:
         if fd is None:
             raise ConfigUnreadable(path=path, line=None, reason=f"a {kind} stands there, and no file that can be read")
         status = os.fstat(fd)
-        if status.st_size > MAX_FILE_BYTES:
-            raise ConfigUnreadable(path=path, line=None, reason=f"it has more than {MAX_FILE_BYTES} bytes")
+        # A program that goes on writing into it makes it no longer than it may be.
         content = b""
-        while block := os.read(fd, MAX_FILE_BYTES):
+        while len(content) <= MAX_FILE_BYTES and (block := os.read(fd, MAX_FILE_BYTES + 1 - len(content))):
             content += block
+        if len(content) > MAX_FILE_BYTES:
+            raise ConfigUnreadable(path=path, line=None, reason=f"it has more than {MAX_FILE_BYTES} bytes")
         return content, stat.S_IMODE(status.st_mode) & 0o777
 
 

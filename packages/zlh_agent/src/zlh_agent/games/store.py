@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ class GameStore:
         self._record = folder / "record.json"
         self._secrets = folder / "secrets.json"
         self.backups = folder / "backups"
+        # Of two threads that make a secret at once, one would have another than is kept.
+        self._making = threading.Lock()
 
     def prepare(self) -> None:
         """Make the folders, and remove what was not finished."""
@@ -59,6 +62,10 @@ class GameStore:
 
     def ensure_secrets(self, names: Iterable[str]) -> dict[str, str]:
         """Return the secrets of these names, each made once; nobody but the agent reads the file."""
+        with self._making:
+            return self._ensure_secrets(names)
+
+    def _ensure_secrets(self, names: Iterable[str]) -> dict[str, str]:
         try:
             kept = msgspec.json.decode(self._secrets.read_bytes(), type=dict[str, str])
         except FileNotFoundError:

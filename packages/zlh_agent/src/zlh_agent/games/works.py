@@ -103,6 +103,7 @@ class GameWorks:
         self._place = place
         self._store = store
         self._clock = clock
+        self._writing = asyncio.Lock()
 
     async def load(self) -> None:
         """Take up what a former agent has left; raise OSError."""
@@ -112,14 +113,25 @@ class GameWorks:
 
     async def keep(self, **changes: object) -> None:
         """Write a changed record down; raise OSError."""
-        record = msgspec.structs.replace(self.record, **changes)
-        await asyncio.to_thread(self._store.save, record)
-        self.record = record
+        await self.change(lambda record: msgspec.structs.replace(record, **changes))
 
     async def keep_installed(self, **changes: object) -> None:
         """Write down what has changed about the version that lies there."""
-        if self.record.installed is not None:
-            await self.keep(installed=msgspec.structs.replace(self.record.installed, **changes))
+        await self.change(lambda record: _change_installed(record, changes))
+
+    async def change(self, change: Callable[[GameRecord], GameRecord]) -> None:
+        """Write down what `change` makes of the record; raise OSError.
+
+        One at a time, each to its end though nobody waits for it any more: of two that were begun together the later
+        would take back what the earlier has said, such as that names are being given.
+        """
+        await asyncio.shield(asyncio.create_task(self._write(change)))
+
+    async def _write(self, change: Callable[[GameRecord], GameRecord]) -> None:
+        async with self._writing:
+            record = change(self.record)
+            await asyncio.to_thread(self._store.save, record)
+            self.record = record
 
     def offered_root(self) -> OfferedRoot:
         """Return the folder as work on files knows it; raise TerminalUserUnknown."""
@@ -216,8 +228,7 @@ class GameWorks:
             makes=script.makes,
         )
         done = await run_child(order, limit_s=script.timeout_s + SCRIPT_MARGIN_S, on_progress=on_progress)
-        if self.record.installed is not None:
-            await self.keep_installed(scripts_done=(*self.record.installed.scripts_done, script.name))
+        await self.change(lambda record: _note_script(record, script.name))
         return done.output
 
     async def release(self, wanted: WantedGame) -> None:
@@ -235,7 +246,7 @@ class GameWorks:
         done = await run_child(order, limit_s=VERIFY_LIMIT_S)
         if self.record.installed is not None and self.record.installed.content == installed.content:
             await self.note(tell_check(installed, done.faults))
-            await self.keep(faults=done.faults)
+        await self.change(lambda record: _note_faults(record, installed.content, done.faults))
         return done.faults
 
     async def edit(self, edits: Sequence[FileEdit]) -> None:
@@ -395,6 +406,25 @@ async def _find_none() -> Sequence[str]:
 
 async def _do_nothing() -> None:
     pass
+
+
+def _change_installed(record: GameRecord, changes: Mapping[str, object]) -> GameRecord:
+    if record.installed is None:
+        return record
+    return msgspec.structs.replace(record, installed=msgspec.structs.replace(record.installed, **changes))
+
+
+def _note_script(record: GameRecord, name: str) -> GameRecord:
+    done = record.installed.scripts_done if record.installed is not None else ()
+    return _change_installed(record, {"scripts_done": (*done, name)})
+
+
+def _note_faults(record: GameRecord, content: str, faults: int) -> GameRecord:
+    """Return the record with what a comparison has found, unless what was compared is being replaced by now."""
+    is_still_there = record.installed is not None and record.installed.content == content
+    if not is_still_there or record.committing is not None or record.restoring is not None:
+        return record
+    return msgspec.structs.replace(record, faults=faults)
 
 
 def _former_version(wanted: WantedGame, before: Installed | None) -> str | None:

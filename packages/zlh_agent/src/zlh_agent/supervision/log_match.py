@@ -35,6 +35,10 @@ class LogMatch:
         self.is_found = self.is_found or any(matches_line(line, self._pattern) for line in lines)
         return self.is_found
 
+    def lose(self) -> None:
+        """Some output is missing here; what comes is no end of what came before."""
+        self._lines = PlainLines(keeps_overwritten=True)
+
 
 class LineMatch:
     """The same for a pattern of `zlh_common.line_patterns`, which a whole line must be."""
@@ -49,3 +53,7 @@ class LineMatch:
         lines = self._lines.feed(data)
         self.is_found = self.is_found or any(match_line(self._pattern, line) is not None for line in lines)
         return self.is_found
+
+    def lose(self) -> None:
+        """Some output is missing here; what comes begins somewhere in a line."""
+        self._lines = PlainLines(is_cut=True)

@@ -71,7 +71,10 @@ class Questions:
         while not match.is_found:
             self._output.clear()
             oldest, written = self._console.bounds()
-            at = oldest if at is None else max(at, oldest)
+            at = 0 if at is None else at
+            if at < oldest:
+                at = oldest
+                match.lose()
             if at < written:
                 data = self._console.read(at, LOG_READ_BYTES)
                 at += len(data)

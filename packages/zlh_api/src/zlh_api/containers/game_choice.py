@@ -12,7 +12,7 @@ import msgspec
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers.model import RuntimeWish
 from zlh_api.containers.refusals import CannotInstall, TemplateNotOffered
-from zlh_api.games.choice_rules import choose_runtimes, choose_version, find_template, suggest_template
+from zlh_api.games.choice_rules import choose_exactly, choose_runtimes, choose_version, find_template, suggest_template
 from zlh_api.games.model import GameWish
 from zlh_api.games.refusals import EulaNotAccepted, TemplateMissing
 from zlh_api.games.rendering import check_values, keep_values, render_game
@@ -86,16 +86,21 @@ def choose_next_version(
     return ChosenGame(changed, chosen.runtimes)
 
 
-def choose_restored(catalog: CatalogService, had: GameWish, *, version: str, backup_id: str) -> ChosenGame:
-    """Return the game server with the version of a backup and the backup's contents; raise as `choose_next_version`.
+def choose_restored(
+    catalog: CatalogService, had: GameWish, *, version: str, backup_id: str, memory_mib: int
+) -> ChosenGame:
+    """Return the game server with the very version of a backup, and the backup's contents.
 
-    The version that it has needs no catalog.
+    Raise TemplateNotOffered, CannotInstall, MemoryTooSmall, GameUnusable. The version that it has needs no catalog.
     """
     restore = {"restore": backup_id, "attempt": had.attempt + 1}
     if version == had.version.version:
         return ChosenGame(msgspec.structs.replace(had, **restore), None)
-    chosen = _choose(catalog, had.template, version)
-    return ChosenGame(msgspec.structs.replace(had, version=chosen.wish.version, **restore), chosen.runtimes)
+    chosen = _choose(catalog, had.template, version, is_exact=True)
+    restored = msgspec.structs.replace(had, version=chosen.wish.version, **restore)
+    # The template is as it was, and the version as it is offered now.
+    try_game(restored, memory_mib)
+    return ChosenGame(restored, chosen.runtimes)
 
 
 def change_values(had: GameWish, values: Mapping[str, Value], *, memory_mib: int) -> GameWish:
@@ -129,12 +134,12 @@ def decide_agreement(eula: Eula | None, had: EulaAgreement | None, agreement: Ag
     return EulaAgreement(title=eula.title, url=eula.url, agreed_at=agreement.at, agreed_by=by)
 
 
-def _choose(catalog: CatalogService, template: str, version: str | None) -> ChosenGame:
+def _choose(catalog: CatalogService, template: str, version: str | None, *, is_exact: bool = False) -> ChosenGame:
     offered = catalog.current()
     offer = find_template(offered, template, catalog.channels)
     if offer is None:
         raise TemplateNotOffered(template, suggestion=suggest_template(offered, template))
-    found = choose_version(offer, version)
+    found = choose_exactly(offer, version) if is_exact and version else choose_version(offer, version)
     if isinstance(found, CatalogProblem):
         raise CannotInstall((found,))
     runtimes, problems = choose_runtimes(offered, found.requires, platform=this_platform(), channels=catalog.channels)

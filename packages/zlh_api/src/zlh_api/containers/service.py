@@ -35,7 +35,7 @@ from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.customers.service import CustomerService
 from zlh_api.database.pool import Connection, Database
 from zlh_api.games.model import GamePool, GameWish
-from zlh_api.games.port_rules import wanted_ports
+from zlh_api.games.port_rules import count_public_ports, wanted_ports
 from zlh_api.games.refusals import FieldsOfOtherKind, NotAGame
 from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
@@ -191,7 +191,7 @@ class ContainerService:
         addons = choose_first_addons(self._catalog, wish)
         async with self._database.transaction() as connection:
             held = await self._quotas.hold_active(connection, customer_id)
-            await self._quotas.ensure_room(connection, held, _use_of(resources))
+            await self._quotas.ensure_room(connection, held, _use_of(resources, game))
             owner = OwnerMark(str(uuid4()))
             try:
                 await store.insert_container(
@@ -355,9 +355,9 @@ class ContainerService:
     ) -> Container:
         """Write what `change` makes of the game server as it is now; return the container as it is then.
 
-        Raise NotAGame, and whatever `change` refuses.
+        Raise NotAGame, QuotaExceeded where it has more public ports than it may, and whatever `change` refuses.
         """
-        async with self._changing(container) as connection:
+        async with self.adding(container) as (connection, held):
             current = await store.find_by_owner(connection, container.owner)
             if current is None:
                 raise NotFound("container")
@@ -366,6 +366,8 @@ class ContainerService:
             game, runtimes = change(current, current.game)
             if (game, runtimes) == (current.game, current.runtimes):
                 return current
+            growth = count_public_ports(game.definition) - count_public_ports(current.game.definition)
+            await self._quotas.ensure_room(connection, held, Usage(exposures=growth))
             await store.update_game(connection, container.owner, game, runtimes)
             changed = await store.find_by_owner(connection, container.owner)
         assert changed is not None
@@ -456,9 +458,15 @@ async def _lock(connection: Connection, container: Container) -> None:
         raise BeingDeleted(container.vmid)
 
 
-def _use_of(resources: Resources) -> Usage:
+def _use_of(resources: Resources, game: GameWish | None) -> Usage:
     """Return what a new container adds to what its customer has."""
-    return Usage(containers=1, cpu=resources.cpu, memory_mib=resources.memory_mib, disk_mib=resources.disk_mib)
+    return Usage(
+        containers=1,
+        cpu=resources.cpu,
+        memory_mib=resources.memory_mib,
+        disk_mib=resources.disk_mib,
+        exposures=0 if game is None else count_public_ports(game.definition),
+    )
 
 
 def _growth(had: Resources, asked: Resources) -> Usage:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from zlh_api.agents.appetite import Appetite
 from zlh_api.agents.client import (
     CALL_TIMEOUT_S,
     AgentAddress,
     AgentAnswer,
     AgentClient,
     AgentNonsense,
-    AgentUnreachable,
     decode_report,
 )
 from zlh_api.agents.transfers import Transfer
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.refusals import AgentTooOld, BeingDeleted, ContainerNotUp, ContainerOff, ContainerSuspended
 from zlh_api.direct_bytes import Bytes
-from zlh_api.files.appetite_rules import decide_wait, is_forgotten
 from zlh_api.files.refusals import telling_refusals
 from zlh_api.files.rules import Nonsense, render_query
-from zlh_common.names import OwnerMark
 from zlh_common.schema.structs import encode
 
 T = TypeVar("T")
@@ -50,8 +47,7 @@ class FileService:
     def __init__(self, client: AgentClient, *, agent_port: int) -> None:
         self._client = client
         self._port = agent_port
-        # Until when the answers of each agent are paid for, by the loop's clock.
-        self._paid: dict[OwnerMark, float] = {}
+        self._appetite = Appetite()
 
     async def ask(
         self,
@@ -68,23 +64,8 @@ class FileService:
         answer = await self.exchange(
             container, method, path, query=query, body=None if body is None else encode(body), max_bytes=max_bytes
         )
-        await self._wait_for_turn(container.owner, len(answer.body))
+        await self._appetite.wait_for_turn(container.owner, len(answer.body))
         return Told(decode_report(answer.body, shape), answer.status)
-
-    async def _wait_for_turn(self, owner: OwnerMark, size: int) -> None:
-        """Return when so much of an agent's answers may be taken apart; raise AgentUnreachable where it is too much."""
-        now = asyncio.get_running_loop().time()
-        paid, wait_s = decide_wait(self._paid.pop(owner, float("-inf")), size, now)
-        self._paid[owner] = paid
-        # The first is the one that was not heard of for longest.
-        while is_forgotten(self._paid[first := next(iter(self._paid))], now):
-            del self._paid[first]
-            if not self._paid:
-                break
-        if wait_s is None:
-            raise AgentUnreachable("it answers with more than can be read")
-        if wait_s:
-            await asyncio.sleep(wait_s)
 
     async def exchange(
         self,

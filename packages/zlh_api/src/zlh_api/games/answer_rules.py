@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from zlh_common.schema.game import CommandAnswer, Players, PlayerSessions, Telemetry, TelemetryPoint
+from zlh_common.schema.game import (
+    CommandAnswer,
+    Player,
+    Players,
+    PlayerSession,
+    PlayerSessions,
+    Telemetry,
+    TelemetryPoint,
+)
+from zlh_common.shown_text import clean_line, clean_lines
 
 MAX_PLAYERS, MAX_POINTS = 1000, 2000
-OUTPUT_CHARS = 64 * 1024
+OUTPUT_CHARS, TEXT_CHARS = 64 * 1024, 1024
 # Of a page of stays: the number before which the next one begins.
 MAX_CURSOR = 2**31
 MAX_LATENCY_MS, MAX_TICKS = 600_000.0, 1000.0
@@ -15,13 +24,14 @@ MAX_LATENCY_MS, MAX_TICKS = 600_000.0, 1000.0
 
 def bound_players(told: Players) -> Players:
     """Return as many players as are shown; who is left out makes the list incomplete."""
-    shown = told.online[:MAX_PLAYERS]
+    shown = tuple(msgspec.structs.replace(each, **_show(each)) for each in told.online[:MAX_PLAYERS])
     return msgspec.structs.replace(told, online=shown, complete=told.complete and len(shown) == len(told.online))
 
 
 def bound_sessions(told: PlayerSessions, *, limit: int) -> PlayerSessions:
     """Return no more stays than were asked for."""
-    return PlayerSessions(items=told.items[:limit], next=told.next if _is_cursor(told.next) else None)
+    items = tuple(msgspec.structs.replace(each, **_show(each)) for each in told.items[:limit])
+    return PlayerSessions(items=items, next=told.next if _is_cursor(told.next) else None)
 
 
 def bound_telemetry(told: Telemetry) -> Telemetry:
@@ -30,12 +40,22 @@ def bound_telemetry(told: Telemetry) -> Telemetry:
         told,
         now=_bound_point(told.now) if told.now else None,
         points=tuple(_bound_point(point) for point in told.points[-MAX_POINTS:]),
+        server_version=clean_line(told.server_version, TEXT_CHARS) if told.server_version else None,
+        motd=clean_line(told.motd, TEXT_CHARS) if told.motd else None,
     )
 
 
 def bound_answer(told: CommandAnswer) -> CommandAnswer:
     """Return the end of an answer that is too long to be read."""
-    return CommandAnswer(output=told.output[-OUTPUT_CHARS:] if told.output else told.output)
+    return CommandAnswer(output=clean_lines(told.output, OUTPUT_CHARS) if told.output else told.output)
+
+
+def _show(one: Player | PlayerSession) -> dict[str, str | None]:
+    """Return the name and the id of somebody as they can be shown."""
+    return {
+        "name": clean_line(one.name, TEXT_CHARS),
+        "uuid": clean_line(one.uuid, TEXT_CHARS) if one.uuid is not None else None,
+    }
 
 
 def _is_cursor(text: str | None) -> bool:

@@ -40,6 +40,16 @@ def choose_version(offer: CatalogTemplate, asked: str | None) -> TemplateVersion
     matching = [entry for entry in offer.versions if _begins(entry, asked)]
     if exact is not None or matching:
         return exact or matching[0]
+    return _not_offered(offer, asked)
+
+
+def choose_exactly(offer: CatalogTemplate, version: str) -> TemplateVersion | CatalogProblem:
+    """Return this very version, or why there is none: what lies in a backup is no other one."""
+    exact = next((entry for entry in offer.versions if entry.version == version), None)
+    return exact or _not_offered(offer, version)
+
+
+def _not_offered(offer: CatalogTemplate, asked: str) -> CatalogProblem:
     newest = choose_version(offer, None)
     assert isinstance(newest, TemplateVersion)
     return CatalogProblem(

@@ -15,6 +15,11 @@ def wanted_ports(template: GameTemplate, pool: GamePool) -> tuple[TemplatePort, 
     return tuple(port for port in template.ports if port.is_public and pool.of(port.protocol))
 
 
+def count_public_ports(template: GameTemplate) -> int:
+    """Return how many ports players reach: so many of a customer's published ports it is."""
+    return sum(port.is_public for port in template.ports)
+
+
 def find_missing(wanted: Sequence[TemplatePort], held: Sequence[HeldPort]) -> tuple[TemplatePort, ...]:
     """Return the ports to which none of the proxy's leads yet."""
     has = {(each.name, each.protocol, each.port) for each in held}

@@ -16,6 +16,7 @@ from zlh_api.games.refusals import (
     VariableUnknown,
 )
 from zlh_api.games.service import GameService
+from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import page_limit, whole_number
 from zlh_common.schema.game import (
@@ -30,6 +31,7 @@ from zlh_common.schema.game import (
     SendCommand,
     Telemetry,
 )
+from zlh_common.schema.game_refusals import CommandNotTaken, GameNotRunning
 
 ONE = "/api/game/{vmid}"
 LIMIT = page_limit(default=50, high=200)
@@ -87,7 +89,10 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
         return await service.restore(call.container, call.body)
 
     change = Policy.CHANGE_CONTAINER
-    refused = (NotAGame, BeingDeleted, TemplateNotOffered, CannotInstall, CatalogNotLoaded)
+    refused = (
+        NotAGame, BeingDeleted, TemplateNotOffered, CannotInstall, CatalogNotLoaded, MemoryTooSmall, GameUnusable,
+        QuotaExceeded,
+    )  # fmt: skip
     return [
         Endpoint(
             "POST",
@@ -98,12 +103,14 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
             ChangeVersion,
             GameDetail,
             202,
-            refusals=(*refused, EulaNotAccepted, MemoryTooSmall, GameUnusable),
+            refusals=(*refused, EulaNotAccepted),
             about="The server is stopped for it, its folder backed up unless `backup` is false, and started again. "
             "Values of variables that the version does not have are dropped. The version that it has already is tried "
             "once more.",
             name="changeGameVersion",
             act="game.version",
+            creates=True,
+            example={"version": "1.21"},
         ),
         Endpoint(
             "POST",
@@ -118,6 +125,8 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
             about="With the version that the backup is of; what lies there now is replaced.",
             name="restoreGame",
             act="game.restore",
+            creates=True,
+            example={"backupId": "0" * 32},
         ),
     ]
 
@@ -157,7 +166,8 @@ def _agent_endpoints(service: GameService) -> list[Endpoint]:
         ),
         Endpoint(
             "POST", f"{ONE}/commands", Policy.USE_CONSOLE, command, "Type a line into a game server's console",
-            SendCommand, CommandAnswer, refusals=refused, example={"command": "list"}, name="sendGameCommand",
+            SendCommand, CommandAnswer, refusals=(*refused, GameNotRunning, CommandNotTaken), name="sendGameCommand",
+            example={"command": "list"},
             about="`output` is what its remote console has answered, and null where the answer stands in its console.",
             act="game.command",
         ),

@@ -43,6 +43,7 @@ from zlh_common.schema.game import (
     SendCommand,
     Telemetry,
 )
+from zlh_common.schema.game_refusals import CommandNotTaken, GameNotRunning
 from zlh_common.schema.process import ProcessNotRunning, ProcessSwitchedOff
 from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
@@ -111,7 +112,7 @@ class GameService:
         return self.detail(await self._containers.change_game(container, change))
 
     async def restore(self, container: Container, wish: RestoreBackup) -> GameDetail:
-        """Want the contents of a backup, and its version; raise BackupNotFound, CannotInstall, TemplateNotOffered."""
+        """Want the contents of a backup, and its version; raise BackupNotFound and as `choose_restored` does."""
         await self._catalog.catch_up()
 
         def change(current: Container, game: GameWish) -> tuple[GameWish, tuple[RuntimeWish, ...]]:
@@ -119,7 +120,11 @@ class GameService:
             backup = next((each for each in told.backups if each.id == wish.backup_id), None) if told else None
             if backup is None:
                 raise BackupNotFound(wish.backup_id)
-            return _join(current, choose_restored(self._catalog, game, version=backup.version, backup_id=backup.id))
+            memory_mib = current.resources.memory_mib
+            chosen = choose_restored(
+                self._catalog, game, version=backup.version, backup_id=backup.id, memory_mib=memory_mib
+            )
+            return _join(current, chosen)
 
         return self.detail(await self._containers.change_game(container, change))
 
@@ -143,8 +148,15 @@ class GameService:
         return bound_telemetry(await self._ask(container, "GET", "/game/telemetry", Telemetry))
 
     async def send_command(self, container: Container, wish: SendCommand) -> CommandAnswer:
-        """Type a line into the server's console."""
-        told = await self._ask(container, "POST", "/game/commands", CommandAnswer, body=encode(wish))
+        """Type a line into the server's console; raise GameNotRunning, CommandNotTaken."""
+        try:
+            told = await self._ask(container, "POST", "/game/commands", CommandAnswer, body=encode(wish))
+        except AgentRefused as error:
+            if error.agent_code == GameNotRunning.code:
+                raise GameNotRunning from error
+            if error.agent_code == CommandNotTaken.code:
+                raise CommandNotTaken(reason=f"its agent says: {error.agent_detail[:300]}".rstrip(".")) from error
+            raise
         return bound_answer(told)
 
     async def restart(self, container: Container) -> ContainerStatus:

@@ -12,6 +12,7 @@ from zlh_api.games.port_rules import render_ports
 from zlh_common.names import render_host
 from zlh_common.schema.game import GameReport, GameState, GameSummary
 from zlh_common.schema.status import Step, StepState
+from zlh_common.shown_text import clean_line
 
 # Of an agent's report.
 TEXT_CHARS, HINT_CHARS, MAX_BACKUPS = 128, 512, 64
@@ -58,8 +59,8 @@ def bound_report(told: GameReport) -> GameReport:
         template=told.template[:TEXT_CHARS],
         version=told.version[:TEXT_CHARS] if told.version else None,
         backups=told.backups[:MAX_BACKUPS],
-        hint_code=told.hint_code[:TEXT_CHARS] if told.hint_code else None,
-        hint=told.hint[:HINT_CHARS] if told.hint else None,
+        hint_code=clean_line(told.hint_code, TEXT_CHARS) if told.hint_code else None,
+        hint=clean_line(told.hint, HINT_CHARS) if told.hint else None,
     )
 
 

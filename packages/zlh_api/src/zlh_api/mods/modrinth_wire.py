@@ -17,6 +17,7 @@ import msgspec
 
 from zlh_api.mods.model import FEW_VERSIONS, Edge, Project, RemoteFile, Target, Version
 from zlh_common.schema.mods import MAX_EDGES, Environment, FoundMod, ModFileName, ReleaseChannel, Sha512
+from zlh_common.shown_text import clean_line
 
 # Of names and ids, as the ledger takes them.
 MAX_TEXT = 256
@@ -175,7 +176,7 @@ def read_left(headers: Mapping[str, str]) -> tuple[int, int] | None:
 
 def clean(text: str, most: int = MAX_TEXT) -> str:
     """Return a text without what moves a cursor or turns its direction, cut to a length."""
-    return "".join(letter if letter.isprintable() else " " for letter in text[:most])
+    return clean_line(text, most)
 
 
 def _read_each(items: Iterable[msgspec.Raw], decoder: msgspec.json.Decoder[Any]) -> list[Any]:

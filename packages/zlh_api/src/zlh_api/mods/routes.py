@@ -114,7 +114,7 @@ def _changing_endpoints(service: ModService) -> list[Endpoint]:
         Endpoint(
             "POST", f"{EVERY}/rollback", change, roll_back, "Undo the last change", RollBackMods, told, 202,
             is_body_optional=True, refusals=(*_ASKED, *_BEGUN, ModRollbackImpossible), name="rollBackMods",
-            act="mod.roll-back",
+            act="mod.roll-back", creates=True,
         ),
         Endpoint(
             "POST", f"{EVERY}/identify", change, identify, "Look files up that nobody knows, by their hashes",

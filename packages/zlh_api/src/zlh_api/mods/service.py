@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from zlh_api.agents.appetite import Appetite
 from zlh_api.agents.client import AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.agents.routes import find_agent
 from zlh_api.containers.model import Container
@@ -63,6 +64,7 @@ class ModService:
         self._clock = clock
         self._find_target = find_target
         self._agent_port = agent_port
+        self._appetite = Appetite()
 
     async def report(self, container: Container) -> ModsReport:
         """Return what is there."""
@@ -207,6 +209,8 @@ class ModService:
             )
         except AgentRefused as error:
             raise refusal_of(error.agent_code, error.agent_detail) or error from error
+        # A ledger of megabytes takes a tenth of a second to be taken apart, in a thread too.
+        await self._appetite.wait_for_turn(agent.owner, len(answer.body))
         told = await asyncio.to_thread(decode_report, answer.body, shape)
         wanted = body.id if isinstance(body, ModChange | ModRollback) else path.removeprefix("/mods/changes/")
         if isinstance(told, ChangeProgress) and told.id != wanted:

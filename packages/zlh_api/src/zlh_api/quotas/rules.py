@@ -19,7 +19,7 @@ _WORDS = {
     "cpu": ("cores", "make a container smaller or delete one"),
     "memory_mib": ("MiB of memory", "make a container smaller or delete one"),
     "disk_mib": ("MiB of disk", "delete a container"),
-    "exposures": ("published ports", "take a port back"),
+    "exposures": ("published ports", "take a port back, or delete a game server"),
     "members": ("members", "remove a member"),
 }
 _SPELLED = {field.name: field.encode_name for field in msgspec.structs.fields(Quota)}
@@ -36,6 +36,7 @@ class Usage:
     cpu: float = 0.0
     memory_mib: int = 0
     disk_mib: int = 0
+    # Ports that are published, and those of game servers that the proxy's own ports are for.
     exposures: int = 0
     members: int = 0
     # Of the containers, those that are being deleted: they count until they are gone.

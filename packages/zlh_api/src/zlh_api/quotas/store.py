@@ -25,7 +25,9 @@ select count(*) as containers,
        coalesce(sum(coalesce((resources ->> 'memoryMib')::bigint, $3)), 0)::bigint as memory_mib,
        coalesce(sum(coalesce((resources ->> 'diskMib')::bigint, $4)), 0)::bigint as disk_mib,
        (select count(*) from exposures e join containers o on o.owner = e.owner
-        where o.customer_id = $1 and e.addon is null and (e.expires_at is null or e.expires_at > now())) as exposures,
+        where o.customer_id = $1 and e.addon is null and (e.expires_at is null or e.expires_at > now()))
+       + (select count(*) from containers g, jsonb_array_elements(g.game -> 'definition' -> 'ports') as port
+        where g.customer_id = $1 and (port ->> 'isPublic')::boolean) as exposures,
        (select count(*) from memberships where customer_id = $1) as members
 from containers where customer_id = $1
 """

@@ -1,4 +1,4 @@
-"""What is refused of a game server's doings."""
+"""What can be in the way of saying something to a game server, in the words of agent and API alike."""
 
 from __future__ import annotations
 
