@@ -79,6 +79,7 @@ describe("a server in words", () => {
     expect(explainChange(game, "2", false, true).join(" ")).toContain("cannot be undone");
     expect(explainChange(game, "2", true, false).join(" ")).not.toContain("players");
     expect(explainChange(game, "1", true, false)[0]).toContain("again");
+    expect(explainChange(game, "1", true, true).join(" ")).toContain("no backup is made");
   });
 
   it("says that a restore loses what has come since", () => {
