@@ -3,6 +3,7 @@ import { Button, Group, List, Modal, Select, Stack, Switch, Text } from "@mantin
 import { useState } from "react";
 import type { ContainerStatus, GameDetail } from "../api/types";
 import { useTemplateCatalog } from "../catalog/queries";
+import { titleOf } from "../containers/stepNames";
 import { ActionButton } from "../layout/ActionButton";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
@@ -26,7 +27,7 @@ export function VersionSection({ status, game }: { status: ContainerStatus; game
   return (
     <Section title="Version" action={<ToneBadge words={describeState(game.state)} testId="game-state" />}>
       <Text fw={600} data-testid="installed-version"><bdi>{game.title}</bdi> <span className="numbers">{describeInstalled(game)}</span></Text>
-      {work && <div style={{ marginTop: 8 }} data-testid="game-work"><TransferBar step={work} label={`${game.title} ${game.version}`} /></div>}
+      {work && <div style={{ marginTop: 8 }} data-testid="game-work">{work.state === "pending" ? <Text size="xs" c="dimmed">{work.message}</Text> : <TransferBar step={work} label={titleOf(work.name)} />}</div>}
       {game.eula && <Text size="xs" c="dimmed" mt={4}>{game.eula.title} was agreed to <TimeAgo time={game.eula.agreedAt} />.</Text>}
       {mayChange && (
         <Group gap="xs" mt="sm">

@@ -1,5 +1,6 @@
 /** A game server in words: how it stands, what a change of it means, what is in the way; pure. */
 import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players, Step } from "../api/types";
+import { isInstall } from "../containers/stepNames";
 import type { Words } from "../layout/tone";
 
 const STATES: Readonly<Record<GameState, Words>> = {
@@ -65,9 +66,11 @@ export function explainChange(game: Pick<GameDetail, "version" | "installedVersi
   ].filter((line) => line !== null);
 }
 
-/** Return the step that the files of a game server are, while it is under way or waits; null else. */
+/** Return what is under way for the files of a game server: their own step, or that of what it waits for; null where nothing is. */
 export function findWork(steps: ContainerStatus["steps"], template: string): Step | null {
-  return steps.find(({ name, state }) => name.startsWith(`install ${template} `) && (state === "running" || state === "pending")) ?? null;
+  const mine = steps.find(({ name, state }) => name.startsWith(`install ${template} `) && (state === "running" || state === "pending"));
+  if (mine?.state !== "pending") return mine ?? null;
+  return steps.find(({ name, state }) => isInstall(name) && state === "running") ?? mine;
 }
 
 /** Return what going back to a backup costs. */
