@@ -20,7 +20,7 @@ NEXT_VERSION = "1.12.99"
 BUILD_LIMIT_S = 840
 PUBLISH_LIMIT_S = 300
 # The same server with an agreement, and with a variable that is a word of its command.
-STRICT = "flying-squid-strict"
+STRICT, STRICT_TITLE = "flying-squid-strict", "flying-squid with terms"
 TERMS = "https://example.org/terms"
 _STRICT = f"""
 [eula]
@@ -61,9 +61,9 @@ def players_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _write_templates(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     text = (SHIPPED / f"{NAME}.toml").read_text()
-    strict = text.replace(f'name = "{NAME}"', f'name = "{STRICT}"', 1).replace(
-        'argv = ["flying-squid"]', 'argv = ["flying-squid", "{var.mode}"]', 1
-    )
+    strict = text.replace(f'name = "{NAME}"', f'name = "{STRICT}"', 1)
+    strict = strict.replace(f'title = "{NAME}"', f'title = "{STRICT_TITLE}"', 1)
+    strict = strict.replace('argv = ["flying-squid"]', 'argv = ["flying-squid", "{var.mode}"]', 1)
     assert strict.count(STRICT) == 1
     assert "{var.mode}" in strict
     (folder / f"{NAME}.toml").write_text(text)

@@ -15,6 +15,7 @@ from e2e.game_artifact import (
     BUILD_LIMIT_S,
     NEXT_VERSION,
     STRICT,
+    STRICT_TITLE,
     VERSION,
     games_on_offer,
     players_installed,
@@ -182,9 +183,9 @@ async def see_history(page: Page) -> None:
     await page.get_by_role("tab", name="History").click()
     entries = page.get_by_test_id("history-entry")
     for text in (
-        f"flying-squid {VERSION} is installed.",
-        f"A backup of version {VERSION} is made.",
-        f"flying-squid {NEXT_VERSION} has taken the place of {VERSION}.",
-        f"The backup of version {VERSION} is restored.",
+        f"{STRICT_TITLE} {VERSION} was put in place.",
+        f"A backup of version {VERSION} was made.",
+        f"{STRICT_TITLE} {NEXT_VERSION} has taken the place of {VERSION}.",
+        f"The backup of version {VERSION} was restored.",
     ):
         await expect(entries.filter(has_text=text)).to_have_count(1)

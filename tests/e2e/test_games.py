@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from e2e.game_artifact import (
@@ -40,7 +41,7 @@ HOSTILE = "`id`; $(id) \"'{var.world}\\ --flags"
 @pytest.fixture
 async def game(stack: Stack) -> AsyncIterator[Game]:
     """A server that players reach."""
-    game = await Game.create(stack)
+    game = await Game.create(stack, {**WISH, "variables": {**WISH["variables"], "motd": HOSTILE}})
     yield game
     await game.end()
 
@@ -55,6 +56,7 @@ async def bots(game: Game, players_installed: Path) -> AsyncIterator[Bots]:
 
 async def test_players_come_go_and_come_again(game: Game, bots: Bots) -> None:
     """Who plays is told exactly, by name and id, over a restart amid their play and a stop; the world outlives both."""
+    await its_text_is_text(game)
     await bots.join(*NAMES)
     await game.wait_players(bots.spawned)
     await game.restart()
@@ -157,6 +159,18 @@ def read_world(game: Game) -> dict[str, bytes]:
     """Return what makes a world that very world: its own description, and everybody who was in it."""
     kept = (path for path in (game.folder / "world").rglob("*.dat"))
     return {str(path): path.read_bytes() for path in kept}
+
+
+async def its_text_is_text(game: Game) -> None:
+    """What would be a command to a shell, or an option, is what players read, letter by letter."""
+    settings = msgspec.json.decode(await asyncio.to_thread((game.folder / "config/settings.json").read_bytes))
+    assert settings["motd"] == HOSTILE
+    telemetry: Report = {"motd": None}
+    async with asyncio.timeout(PATIENCE_S):
+        while telemetry["motd"] is None:
+            telemetry = await game.ask("GET", "/telemetry")
+            await asyncio.sleep(0.2)
+    assert telemetry["motd"] == HOSTILE
 
 
 async def nobody_else_gets_its_port(game: Game) -> None:

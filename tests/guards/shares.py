@@ -18,6 +18,8 @@ TOGETHER: dict[str, str] = {
     "tests/lxc/test_editor_in_container.py": "tests/lxc/code-server",
     # Each share starts an installation of the platform, which takes as long as many of its tests.
     "tests/e2e/test_stack_faults.py": "tests/e2e/faults",
+    "tests/e2e/test_game_in_portal.py": "tests/e2e/games",
+    "tests/e2e/test_games.py": "tests/e2e/games",
     "tests/e2e/": "tests/e2e/other",
 }
 APART: tuple[str, ...] = (

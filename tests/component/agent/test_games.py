@@ -15,6 +15,7 @@ import zstandard
 
 from component.agent.game_harness import folder_of, is_ready, running, server_of, serving, step_of
 from component.agent.harness import AgentProcess, eventually
+from component.agent.test_event_stream import listen
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.game_source import GameSource, want_game
 from fakes.mod_server import ModServer
@@ -103,6 +104,16 @@ async def test_a_version_is_changed_by_way_of_a_backup_and_back(agent: AgentProc
     assert not (folder / "logs").exists()
     assert [path.name for path in folder.parent.iterdir()] == ["game"]
     archive = agent.root / f"var/lib/zlh/game/backups/{backup.id}.tar.zst"
+    async with listen(agent, "take=happenings") as stream:
+        told = [entry for entry in await stream.happenings("game.restored") if entry.kind.startswith("game.")]
+    assert [(entry.kind, entry.subject, entry.data["version"]) for entry in told] == [
+        ("game.installed", "blocks", "1.0"),
+        ("game.backed_up", "blocks", "1.0"),
+        ("game.version_changed", "blocks", "2.0"),
+        ("game.restored", "blocks", "1.0"),
+    ]
+    assert told[1].data["backup"] == told[3].data["backup"] == backup.id
+    assert told[2].data["before"] == "1.0"
     assert archive.stat().st_mode & 0o077 == 0
     assert archive.parent.stat().st_mode & 0o077 == 0
 

@@ -171,8 +171,9 @@ async def test_output_without_end_keeps_nothing_from_being_kept(follow: Follow) 
     """Who plays is on the disk and told, though there is always more to be read."""
     one = follow()
     code = (
-        "print('[12:00:00] [Server thread/INFO]: Alex joined the game', flush=True)\n"
-        "while True: print('x' * 4000, flush=True)"
+        "while True:\n"
+        "    print('[12:00:00] [Server thread/INFO]: Alex joined the game')\n"
+        "    print('x' * 4000, flush=True)"
     )
     process = msgspec.structs.replace(one.game.process, argv=(sys.executable, "-c", code), policy=ProcessPolicy())
     one.told = msgspec.structs.replace(one.game, process=process)

@@ -119,7 +119,8 @@ CASES: dict[str, tuple[WantedGame, GameRecord, Act]] = {
         RestoreBackup(ID),
     ),
     "folders were being exchanged": (
-        NEW, GameRecord(installed=installed(OLD), restoring=RESTORING, committing=committing(NEW)), RestoreBackup(ID),
+        NEW, GameRecord(installed=installed(OLD), restoring=RESTORING, committing=committing(NEW)),
+        RestoreBackup(ID, is_begun=True),
     ),
 }  # fmt: skip
 
@@ -139,6 +140,7 @@ def test_the_server_is_down_for_whatever_changes_its_folder() -> None:
     assert [may_be_called_off(act) for act in quiet] == [True, False, True, False]
     assert needs_runtimes(Release())
     assert not needs_runtimes(StageFiles("x"))
+    assert [needs_runtimes(RestoreBackup(ID, is_begun=is_begun)) for is_begun in (False, True)] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from fakes.game_source import pin, want_game
 from zlh_agent.games.children import OnProgress
 from zlh_agent.games.errors import GameStepFailed
 from zlh_agent.games.history_rules import find_replaced
-from zlh_agent.games.model import GameRecord, Installed
+from zlh_agent.games.model import GameRecord, Installed, Restored, Restoring
 from zlh_agent.games.rules import find_content, placed_of
 from zlh_agent.games.service import MAX_QUIET_FAILURES, GameService
 from zlh_agent.games.store import GameStore
@@ -27,6 +27,8 @@ from zlh_agent.workspace.service import TerminalUserUnknown
 from zlh_common.schema.game import SERVER, WantedGame
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import ProcessStatus, StepState
+
+BACKUP = "a" * 32
 
 
 class TriedWorks(GameWorks):
@@ -73,6 +75,12 @@ class TriedWorks(GameWorks):
         replaces = find_replaced(self.record.installed)
         installed = lying(wanted, is_released=False, replaces=replaces)
         await self.keep(installed=installed, staged=None, backed_up_for=None)
+
+    async def restore(self, backup_id: str, restored: Restored, on_progress: OnProgress) -> None:
+        """Note it; what lies there then is of the first version."""
+        await self.act("restore")
+        back = lying(want(), is_released=False, attempt=restored.attempt)
+        await self.keep(installed=back, restored=restored, restoring=None)
 
     async def edit(self, edits: Any) -> None:
         """Note it."""
@@ -265,6 +273,30 @@ async def test_runtimes_are_waited_for_before_the_server_is_stopped(scene: Scene
     scene.games.look_again()
     await scene.until(lambda: scene.state() is StepState.DONE)
     assert scene.works.done == ["stage", "back up", "commit"]
+
+
+async def test_a_restore_waits_for_runtimes_while_the_server_runs_on(scene: Scene) -> None:
+    """A version that was gone back from may need one that is not there any more; its download costs no downtime."""
+    has_runtimes = False
+    scene.games.has_runtimes = lambda: has_runtimes
+    scene.works.record = msgspec.structs.replace(scene.works.record, installed=lying(want("2.0")))
+    await scene.want(want(restore=BACKUP, attempt=1))
+    await scene.until(lambda: "runtimes" in (scene.games.steps()[0].message or ""))
+    assert (scene.works.done, scene.supervision.power, scene.supervision.waited) == ([], "on", 0)
+    has_runtimes = True
+    scene.games.look_again()
+    await scene.until(lambda: scene.state() is StepState.DONE)
+    assert (scene.works.done, scene.supervision.power) == (["restore"], "on")
+
+
+async def test_a_restore_that_was_begun_waits_for_nothing(scene: Scene) -> None:
+    """The folder may be in parts the one and in parts the other: whatever there is to run it, it becomes whole."""
+    scene.games.has_runtimes = lambda: False
+    begun = Restoring(restored=Restored(id=BACKUP, attempt=1), device=1, inode=1)
+    scene.works.record = msgspec.structs.replace(scene.works.record, installed=lying(want("2.0")), restoring=begun)
+    await scene.want(want(restore=BACKUP, attempt=1))
+    await scene.until(lambda: scene.works.done == ["restore"])
+    assert scene.works.record.restoring is None
 
 
 async def test_a_wish_that_changes_calls_off_a_download(scene: Scene) -> None:

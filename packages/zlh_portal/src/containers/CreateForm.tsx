@@ -90,7 +90,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
         <Stack gap="lg">
           {create.error && refused?.rest && <Problem error={create.error} title="The container was not created" />}
           <TextInput
-            label="Name" description="Leave it empty and the platform gives one." placeholder="my-api" autoFocus autoComplete="off" data-testid="name"
+            label="Name" description="Leave it empty and the platform gives one." placeholder={isDev ? "my-api" : "my-server"} autoFocus autoComplete="off" data-testid="name"
             value={name} error={complaint ?? refused?.fields["name"]} onChange={(event) => change(() => setName(event.target.value))}
           />
           {customers.length > 1 && (

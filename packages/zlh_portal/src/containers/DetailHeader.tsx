@@ -22,7 +22,7 @@ export function DetailHeader({ status }: { status: ContainerStatus }) {
         </Group>
         <Group gap="sm" mt={2} mih={24}>
           <Text size="sm" c="dimmed" className="numbers">{status.kind} · {status.vmid}</Text>
-          {status.url && <AddressLink address={status.url} />}
+          {status.game?.address ? <AddressLink address={status.game.address} /> : status.kind === "dev" && status.url && <AddressLink address={status.url} />}
         </Group>
       </div>
       {may.power && <PowerButtons status={status} mayKill={false} />}

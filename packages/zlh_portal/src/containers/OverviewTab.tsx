@@ -4,6 +4,7 @@ import type { ReactNode } from "react";
 import { OpenEditor } from "../addons/OpenEditor";
 import { describeAddon, titleOfAddon } from "../addons/words";
 import type { ContainerStatus } from "../api/types";
+import { describeInstalled } from "../games/words";
 import { AddressLink } from "../layout/AddressLink";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessList } from "../processes/ProcessList";
@@ -36,6 +37,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
           </Card>
           <Card title="What is in it">
             <dl className={classes["facts"]}>
+              {status.game && <Fact name="Game"><bdi>{status.game.title}</bdi> {describeInstalled(status.game)}</Fact>}
               <Fact name="Runtimes">{describeRuntimes(status) || "None yet"}</Fact>
               <Fact name="Size">{describeSize(status.resourcesInForce ?? status.resources)}</Fact>
               {status.addons.map((addon) => (
@@ -47,6 +49,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
           <Card title="Processes"><ProcessList status={status} /></Card>
           <Card title="Addresses">
             <dl className={classes["facts"]}>
+              {status.game && <Fact name="Players">{status.game.address ? <AddressLink address={status.game.address} /> : "No public port"}</Fact>}
               <Fact name="Host name"><AddressLink address={status.hostname} /></Fact>
               <Fact name="Web">{status.url ? <AddressLink address={status.url} /> : "None until the route is published"}</Fact>
             </dl>

@@ -9,6 +9,7 @@ describe("titleOf", () => {
     ["resize-guest", "Set its limits"],
     ["install-node", "Install node"],
     ["install-node-24.19.0", "Install node 24.19.0"],
+    ["install minecraft-paper 1.21.8-60", "Install minecraft-paper 1.21.8-60"],
     ["remove-code-server-4.1", "Remove code-server 4.1"],
     ["some-new_step", "Some new step"],
     ["constructor", "Constructor"],

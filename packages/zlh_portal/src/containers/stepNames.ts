@@ -55,6 +55,9 @@ export function titleOf(name: string): string {
   if (known) return known;
   const runtime = parseRuntimeStep(name);
   if (runtime) return [runtime.kind === "install" ? "Install" : "Remove", runtime.runtime, runtime.version].filter(Boolean).join(" ");
+  // A version of a game server: its name is one, dashes and all.
+  const game = /^install (\S+) (\S+)$/.exec(name);
+  if (game) return `Install ${game[1]} ${game[2]}`;
   const words = name.replaceAll(/[-_]+/g, " ").trim();
   return words ? capitalize(words) : "Unnamed step";
 }

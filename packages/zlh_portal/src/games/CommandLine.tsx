@@ -25,6 +25,8 @@ const MOST_EXCHANGES = 20;
 export function CommandLine({ status, game }: { status: ContainerStatus; game: GameDetail }) {
   const [line, setLine] = useState("");
   const [exchanges, setExchanges] = useState<Exchange[]>([]);
+  // Right after a line was sent its answer is read: earlier lines would lie on it.
+  const [isAnswered, setAnswered] = useState(false);
   const send = useSendCommand(status.vmid);
   const mayUse = useRights(status).console;
   const reason = whyNoCommand(status);
@@ -37,6 +39,7 @@ export function CommandLine({ status, game }: { status: ContainerStatus; game: G
     const command = line.trim();
     if (command === "" || complaint !== null || reason !== null || send.isPending) return;
     setLine("");
+    setAnswered(true);
     send.mutate(command, { onSuccess: ({ output }) => note(command, output, false), onError: (error) => note(command, asApiError(error).detail, true) });
   };
   const console = <Anchor component={Link} inherit to={`/containers/${status.vmid}/processes/server`}>console</Anchor>;
@@ -49,8 +52,13 @@ export function CommandLine({ status, game }: { status: ContainerStatus; game: G
             <Group gap="xs" align="flex-start" wrap="nowrap">
               <Autocomplete
                 flex={1} aria-label="Command" data-testid="command" placeholder={game.commands[0] ? `for example ${game.commands.find(({ name }) => name === "list" || name === "help")?.name ?? game.commands[0].name}` : "a command of the game"}
-                autoComplete="off" spellCheck={false} maxLength={1024} className="mono" disabled={reason !== null} value={line} error={complaint} onChange={setLine}
-                data={completeLine(line, game.commands, exchanges.map(({ command }) => command))} filter={({ options }) => options} maxDropdownHeight={240}
+                autoComplete="off" spellCheck={false} maxLength={1024} className="mono" disabled={reason !== null} value={line} error={complaint}
+                onChange={(next) => {
+                  setAnswered(false);
+                  setLine(next);
+                }}
+                onKeyDown={(event) => event.key === "ArrowDown" && setAnswered(false)}
+                data={isAnswered ? [] : completeLine(line, game.commands, exchanges.map(({ command }) => command))} filter={({ options }) => options} maxDropdownHeight={240}
               />
               <Button type="submit" loading={send.isPending} disabled={reason !== null || line.trim() === "" || complaint !== null}>Send</Button>
             </Group>

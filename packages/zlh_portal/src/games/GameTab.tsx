@@ -27,6 +27,7 @@ export function GameTab({ status }: { status: ContainerStatus }) {
             <ConnectSection status={status} game={game} />
             <PlayersSection status={status} />
             <CommandLine status={status} game={game} />
+            <TelemetrySection status={status} />
           </Stack>
         </Grid.Col>
         <Grid.Col span={{ base: 12, md: 6 }}>
@@ -38,7 +39,6 @@ export function GameTab({ status }: { status: ContainerStatus }) {
           </Stack>
         </Grid.Col>
       </Grid>
-      <TelemetrySection status={status} />
     </Stack>
   );
 }

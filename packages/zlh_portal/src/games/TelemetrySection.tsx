@@ -25,7 +25,7 @@ export function TelemetrySection({ status }: { status: ContainerStatus }) {
       {isHeard && error && !data && <Problem error={error} title="How the server was is not known" onRetry={() => void refetch()} />}
       {isHeard && isPending && <Skeleton h={220} aria-label="Loading" />}
       {data && plots.length === 0 && <Paper><Text size="sm" c="dimmed" data-testid="no-telemetry">Nothing yet. A server that runs is looked at once a minute; games that answer no ping show less here.</Text></Paper>}
-      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md">{plots.map((plot) => <PlotCard key={plot.id} plot={plot} range={rangeOf(points, nowMs)} />)}</SimpleGrid>
+      <SimpleGrid cols={1} spacing="md">{plots.map((plot) => <PlotCard key={plot.id} plot={plot} range={rangeOf(points, nowMs)} />)}</SimpleGrid>
     </section>
   );
 }

@@ -3,33 +3,39 @@ import { Button, Group, List, Modal, Select, Stack, Switch, Text } from "@mantin
 import { useState } from "react";
 import type { ContainerStatus, GameDetail } from "../api/types";
 import { useTemplateCatalog } from "../catalog/queries";
+import { titleOf } from "../containers/stepNames";
 import { ActionButton } from "../layout/ActionButton";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
 import { tellDone, tellProblem } from "../layout/tell";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
+import { TransferBar } from "../runtimes/TransferBar";
 import { useRights } from "../session/session";
 import { Agreement } from "./Agreement";
 import { asksAgreement, describeVersion } from "./offers";
 import { useChangeVersion, useVerifyGame } from "./queries";
-import { describeInstalled, describeState, explainChange, whyNoChange } from "./words";
+import { describeInstalled, describeState, explainChange, findWork, whyNoChange } from "./words";
 
 export function VersionSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
-  const [isChoosing, setChoosing] = useState(false);
+  // The version that the choice begins with; null while nothing is chosen.
+  const [first, setFirst] = useState<string | null>(null);
+  const other = game.versions.find((version) => version !== game.version) ?? game.version;
+  const work = findWork(status.steps, game.template);
   const mayChange = useRights(status).change;
   const reason = whyNoChange(status, game.state) ?? (game.versions.length === 0 ? "The catalog has no version to go to now." : null);
   return (
     <Section title="Version" action={<ToneBadge words={describeState(game.state)} testId="game-state" />}>
       <Text fw={600} data-testid="installed-version"><bdi>{game.title}</bdi> <span className="numbers">{describeInstalled(game)}</span></Text>
+      {work && <div style={{ marginTop: 8 }} data-testid="game-work">{work.state === "pending" ? <Text size="xs" c="dimmed">{work.message}</Text> : <TransferBar step={work} label={titleOf(work.name)} />}</div>}
       {game.eula && <Text size="xs" c="dimmed" mt={4}>{game.eula.title} was agreed to <TimeAgo time={game.eula.agreedAt} />.</Text>}
       {mayChange && (
         <Group gap="xs" mt="sm">
-          <ActionButton size="compact-sm" variant="light" reason={reason} onClick={() => setChoosing(true)}>Change the version</ActionButton>
-          <VerifyButton status={status} game={game} onRepair={() => setChoosing(true)} />
+          <ActionButton size="compact-sm" variant="light" reason={reason} onClick={() => setFirst(other)}>Change the version</ActionButton>
+          <VerifyButton status={status} game={game} onRepair={() => setFirst(game.version)} />
         </Group>
       )}
-      {isChoosing && <ChangeModal status={status} game={game} onClose={() => setChoosing(false)} />}
+      {first !== null && <ChangeModal status={status} game={game} first={first} onClose={() => setFirst(null)} />}
     </Section>
   );
 }
@@ -49,11 +55,11 @@ function VerifyButton({ status, game, onRepair }: { status: ContainerStatus; gam
   );
 }
 
-function ChangeModal({ status, game, onClose }: { status: ContainerStatus; game: GameDetail; onClose: () => void }) {
+function ChangeModal({ status, game, first, onClose }: { status: ContainerStatus; game: GameDetail; first: string; onClose: () => void }) {
   const change = useChangeVersion(status.vmid);
   const { data: offers } = useTemplateCatalog();
   const offer = offers?.find(({ name }) => name === game.template);
-  const [version, setVersion] = useState(game.versions.includes(game.version) ? game.version : (game.versions[0] ?? game.version));
+  const [version, setVersion] = useState(game.versions.includes(first) ? first : (game.versions[0] ?? first));
   const [backup, setBackup] = useState(true);
   const [agrees, setAgrees] = useState(false);
   const eula = asksAgreement(offer?.eula ?? null, game.eula);
@@ -72,7 +78,8 @@ function ChangeModal({ status, game, onClose }: { status: ContainerStatus; game:
       <Stack>
         {change.error && <Problem error={change.error} title="The version was not changed" />}
         <Select label="Version" data-testid="version-choice" allowDeselect={false} searchable={game.versions.length > 8} value={version} data={game.versions.map((value) => ({ value, label: labelOf(value) }))} onChange={(next) => next !== null && setVersion(next)} />
-        <Switch label="Make a backup before" description="Of the whole folder of the server. The three newest are kept." checked={backup} onChange={(event) => setBackup(event.currentTarget.checked)} />
+        {/* None is made of a version that stays. */}
+        {version !== game.installedVersion && <Switch label="Make a backup before" description="Of the whole folder of the server. The three newest are kept." checked={backup} onChange={(event) => setBackup(event.currentTarget.checked)} />}
         {eula && <Agreement eula={eula} agrees={agrees} onChange={setAgrees} />}
         <div>
           <Text size="sm" fw={600} mb={4}>What will happen</Text>

@@ -44,7 +44,7 @@ describe("variables", () => {
   });
 
   it("say their range, and are named as the API names them in a refusal", () => {
-    expect(describeRange(variable("max_players"))).toBe("1 to 100");
+    expect(describeRange(variable("max_players"))).toBe("From 1 to 100.");
     expect(fieldOf("motd")).toBe("variables.motd");
   });
 });

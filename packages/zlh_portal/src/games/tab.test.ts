@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { ContainerStatus, TelemetryPoint } from "../api/types";
+import type { ContainerStatus, Step, TelemetryPoint } from "../api/types";
 import { sampleStatus } from "../containers/sample";
 import { tabsOf } from "../containers/tabs";
 import { complainAboutLine, completeLine, describeUsage } from "./completion";
 import { sampleGame } from "./sample";
 import { buildGamePlots, joinPoints, rangeOf } from "./telemetry";
-import { describeIncomplete, describeInstalled, describePlayers, explainChange, explainRestore, findEntrance, findTrouble, whyNoChange, whyNoCommand } from "./words";
+import { describeIncomplete, describeInstalled, describePlayers, explainChange, explainRestore, findEntrance, findTrouble, findWork, whyNoChange, whyNoCommand } from "./words";
 
 const COMMANDS = [{ name: "say", usage: "<message>" }, { name: "save-all", usage: "" }, { name: "stop", usage: "" }];
 
@@ -79,6 +79,16 @@ describe("a server in words", () => {
     expect(explainChange(game, "2", false, true).join(" ")).toContain("cannot be undone");
     expect(explainChange(game, "2", true, false).join(" ")).not.toContain("players");
     expect(explainChange(game, "1", true, false)[0]).toContain("again");
+    expect(explainChange(game, "1", true, true).join(" ")).toContain("no backup is made");
+  });
+
+  it("shows what it waits for while that is under way", () => {
+    const step = (name: string, state: Step["state"]): Step => ({ name, state, startedAt: null, finishedAt: null, progress: null, code: null, message: null, exitCode: null, output: null, transfer: null, attempts: 1, nextTryAt: null });
+    const waits = step("install squid 2", "pending");
+    expect(findWork([step("install-java", "running"), waits], "squid")?.name).toBe("install-java");
+    expect(findWork([step("install-java", "done"), waits], "squid")).toBe(waits);
+    expect(findWork([step("install-java", "running"), step("install squid 2", "running")], "squid")?.name).toBe("install squid 2");
+    expect(findWork([step("install-java", "running"), step("install squid 2", "done")], "squid")).toBeNull();
   });
 
   it("says that a restore loses what has come since", () => {

@@ -55,7 +55,7 @@ export function errorsOfVariables(names: readonly string[], fields: Readonly<Rec
 
 /** What a variable takes, beside its description. */
 export function describeRange(variable: GameVariable): string {
-  return variable.kind === "integer" ? `${variable.minimum} to ${variable.maximum}` : "";
+  return variable.kind === "integer" ? `From ${variable.minimum} to ${variable.maximum}.` : "";
 }
 
 function complainAboutNumber(value: GameValue | undefined, minimum: number, maximum: number): string | null {

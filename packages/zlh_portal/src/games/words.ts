@@ -1,5 +1,6 @@
 /** A game server in words: how it stands, what a change of it means, what is in the way; pure. */
-import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players } from "../api/types";
+import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players, Step } from "../api/types";
+import { isInstall } from "../containers/stepNames";
 import type { Words } from "../layout/tone";
 
 const STATES: Readonly<Record<GameState, Words>> = {
@@ -54,13 +55,22 @@ export function findTrouble({ lifecycle, ready, processes }: Pick<ContainerStatu
 
 /** Return what happens when the version is changed, one sentence each, in order. */
 export function explainChange(game: Pick<GameDetail, "version" | "installedVersion">, to: string, hasBackup: boolean, isOn: boolean): string[] {
-  const fetched = to === game.installedVersion ? "Files that are missing or differ are fetched again" : `The files of ${to} are fetched`;
+  const isSame = to === game.installedVersion;
+  const fetched = isSame ? "Files that are missing or differ are fetched again" : `The files of ${to} are fetched`;
+  const backup = hasBackup ? "Its folder is kept as a backup, to go back to." : "No backup is made: what the new version does to worlds and settings cannot be undone.";
   return [
     isOn ? `${fetched} while the server goes on.` : `${fetched}.`,
     isOn ? "The server is stopped, so it saves its worlds; players are disconnected." : null,
-    hasBackup ? "Its folder is kept as a backup, to go back to." : "No backup is made: what the new version does to worlds and settings cannot be undone.",
+    isSame ? "Worlds, settings and all that is not part of the version stay; no backup is made." : backup,
     isOn ? `It starts as ${to}. If it does not become ready, it is not put back by itself.` : `It is ${to} from its next start on.`,
   ].filter((line) => line !== null);
+}
+
+/** Return what is under way for the files of a game server: their own step, or that of what it waits for; null where nothing is. */
+export function findWork(steps: ContainerStatus["steps"], template: string): Step | null {
+  const mine = steps.find(({ name, state }) => name.startsWith(`install ${template} `) && (state === "running" || state === "pending"));
+  if (mine?.state !== "pending") return mine ?? null;
+  return steps.find(({ name, state }) => isInstall(name) && state === "running") ?? mine;
 }
 
 /** Return what going back to a backup costs. */

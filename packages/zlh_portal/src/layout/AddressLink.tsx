@@ -10,7 +10,7 @@ export function AddressLink({ address, canCopy = true }: { address: string; canC
       {url ? (
         <Anchor href={url.href} target="_blank" rel="noreferrer" size="sm" className="mono" truncate>{url.host}{url.pathname === "/" ? "" : url.pathname}</Anchor>
       ) : (
-        <Text size="sm" className="mono" truncate>{address}</Text>
+        <Text size="sm" className="mono" style={{ overflowWrap: "anywhere" }}>{address}</Text>
       )}
       {canCopy && <CopyButton text={url?.href ?? address} what="the address" />}
     </Group>

@@ -11,6 +11,11 @@ const STAGES: Readonly<Record<string, string>> = {
   unpack: "Unpacking",
   smoke: "Trying it",
   record: "Writing to the disk",
+  check: "Looking at what is there",
+  backup: "Making a backup",
+  place: "Putting files in place",
+  script: "Running a script",
+  restore: "Restoring the backup",
 };
 
 export interface Told {

@@ -28,29 +28,31 @@ def tell_release(wanted: WantedGame, record: GameRecord) -> Occurrence | None:
         return None
     title, version, before = wanted.title, installed.version, installed.replaces
     if before is None:
-        return _of(installed, "installed", f"{title} {version} is installed.", installed.installed_at)
+        return _of(installed, "installed", f"{title} {version} was put in place.", installed.installed_at)
     if before == version:
-        return _of(installed, "placed_anew", f"The files of {title} {version} are placed anew.", installed.installed_at)
+        return _of(
+            installed, "placed_anew", f"The files of {title} {version} were placed anew.", installed.installed_at
+        )
     text = f"{title} {version} has taken the place of {before}."
     return _of(installed, "version_changed", text, installed.installed_at, before=before)
 
 
 def tell_backup(installed: Installed, backup: GameBackup) -> Occurrence:
     """Return what is told of a backup that is there."""
-    text = f"A backup of version {backup.version} is made."
+    text = f"A backup of version {backup.version} was made."
     return _of(installed, "backed_up", text, backup.made_at, backup=backup.id, sizeBytes=backup.size)
 
 
 def tell_outlived(installed: Installed, backup: GameBackup) -> Occurrence:
     """Return what is told of a backup that has gone, since there are newer ones."""
-    text = f"The backup of version {backup.version} is removed: the newest ones are kept."
+    text = f"The backup of version {backup.version} was removed: the newest ones are kept."
     facts: dict[str, Fact] = {"version": backup.version, "backup": backup.id}
     return Occurrence("game.backup_removed", installed.template, text, facts)
 
 
 def tell_restore(installed: Installed, backup: GameBackup, at: datetime | None) -> Occurrence:
     """Return what is told as the contents of a backup are in place."""
-    text = f"The backup of version {backup.version} is restored."
+    text = f"The backup of version {backup.version} was restored."
     return _of(installed, "restored", text, at, backup=backup.id)
 
 

@@ -52,6 +52,7 @@ class RestoreBackup:
     """Have the contents of a backup, or go on with it."""
 
     id: str
+    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ Act = StageFiles | BackUp | CommitFiles | RunScript | RestoreBackup | Release | 
 def plan(wanted: WantedGame, record: GameRecord) -> Act:
     """Return the next act."""
     if record.restoring is not None:
-        return RestoreBackup(record.restoring.restored.id)
+        return RestoreBackup(record.restoring.restored.id, is_begun=True)
     if record.committing is not None:
         return CommitFiles(record.committing.target.content)
     asked = restored_of(wanted)
@@ -106,6 +107,9 @@ def needs_whole_mods(act: Act) -> bool:
 
 def needs_runtimes(act: Act) -> bool:
     """Tell whether the runtimes of the version must be there first: to run something, or to have little downtime."""
+    if isinstance(act, RestoreBackup):
+        # What was exchanged in part is brought to its end, whatever there is to run it.
+        return not act.is_begun
     return isinstance(act, BackUp | CommitFiles | RunScript | Release)
 
 
