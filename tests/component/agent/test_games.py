@@ -235,6 +235,26 @@ async def test_what_a_customer_put_in_the_way_is_kept_beside(agent: AgentProcess
     assert (folder / "server.py.yours-1").read_text() == "mine"
 
 
+async def test_a_backup_is_of_what_lies_there_when_the_version_changes(agent: AgentProcess, source: GameSource) -> None:
+    """One that was made for a try that failed is not taken for the next: the server has run, and been played, since."""
+    folder, port = folder_of(agent), free_port()
+    await running(agent, want_game(source.server("1"), port))
+    await asyncio.to_thread((folder / "lib/jar").mkdir, parents=True)
+    second = source.server("2", lib__jar=b"jar")
+    await agent.want_spec(game=want_game(second, port, version="2.0"))
+    assert (await failed(agent)).code == "game_file_blocked"
+    await agent.until(lambda status: is_ready(status, "1.0"))
+    await asyncio.to_thread((folder / "world/later.txt").write_text, "later")
+    await asyncio.to_thread((folder / "lib/jar").rmdir)
+    status = await running(agent, want_game(second, port, version="2.0", attempt=1))
+    assert status.game is not None
+    newest, _older = status.game.backups
+    back = want_game(source.server("1"), port, attempt=2, restore=newest.id)
+    await asyncio.to_thread((folder / "world/later.txt").unlink)
+    await running(agent, back)
+    assert await asyncio.to_thread((folder / "world/later.txt").read_text) == "later"
+
+
 async def test_the_servers_folder_is_where_work_on_files_begins(agent: AgentProcess, source: GameSource) -> None:
     """The root `server` is the default one, and shows what is there."""
     await running(agent, want_game(source.server(), free_port()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from component.api.people_world import by
+from component.api.test_proof import looking
 from fakes.api_world import NODE, World
 from fakes.audited import assert_clean
 from fakes.dns_provider import FakeProvider
@@ -21,6 +22,7 @@ from zlh_api.agents.client import AgentRefused
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.games.model import GamePool
+from zlh_api.proof import rules
 from zlh_common.names import OwnerMark
 from zlh_common.schema.customers import Quota
 from zlh_common.schema.game import GameBackup, Player, Players, PlayerSessions, Telemetry, TelemetryPoint
@@ -113,6 +115,44 @@ async def test_what_cannot_be_is_refused_before_anything_is_made(world: World, c
     world.use_games(POOL, *templates(requires=(Requirement(name="cobol", version="1"),)))
     await refuse(client, BLOCKS_WISH, "cannot_install")
     assert await world.fetch("select 1 from containers") == []
+
+
+async def test_a_server_that_players_reach_no_more_is_told(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its page answers still, and its agent calls it ready: the proof that goes on asks the server itself.
+
+    One that is off, or that its agent is starting, owes nobody an answer.
+    """
+    for name in ("WHOLE_EVERY", "DOUBTFUL_EVERY", "BROKEN_EVERY"):
+        monkeypatch.setattr(rules, name, timedelta(0))
+    container = await bring_up(world, client, BLOCKS_WISH)
+    host, path = f"game-{container.vmid}.localhost", f"{CONTAINERS}/{container.vmid}"
+
+    async def look() -> tuple[bool, list[str]]:
+        await prober.look()
+        report = await call(client, "GET", f"{path}/status")
+        return report["ready"], report["degraded"]
+
+    async with looking(world) as prober:
+        assert await look() == (True, [])
+        assert world.proxy.asked_games[-1] == (host, 25500)
+        world.proxy.silent_games.add(25500)
+        assert await look() == (True, [])
+        assert await look() == (False, ["name_not_answering"])
+        proof = await call(client, "GET", f"{path}/proof")
+        (link,) = [each for each in proof["links"] if each["link"] == "name"]
+        assert (link["state"], link["code"]) == ("broken", "game_not_answering")
+        world.proxy.silent_games.clear()
+        assert await look() == (True, [])
+        world.proxy.silent_games.add(25500)
+        await call(client, "POST", f"{path}/stop", status=202)
+        await wait_told(world, container.owner, power="off")
+        asked = len(world.proxy.asked_games)
+        await look()
+        await look()
+        assert len(world.proxy.asked_games) == asked
+        assert (await call(client, "GET", f"{path}/status"))["degraded"] == []
 
 
 async def test_players_type_the_name_alone_where_dns_tells_its_port(world: World, client: Client) -> None:

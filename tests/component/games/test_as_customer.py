@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -129,6 +129,36 @@ async def test_a_link_leads_nowhere_out(works: GameWorks, source: GameSource, co
     assert await refusal(works.edit(wanted.edits)) == "config_unreadable"
     assert (outside / "a.jar").read_text() == "theirs"
     assert [path.name for path in outside.iterdir()] == ["a.jar"]
+
+
+def _shut(path: Path) -> None:
+    path.mkdir(mode=0o500)
+    os.chown(path, 65534, 65534)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda path: path.symlink_to("/etc"),
+        lambda path: path.symlink_to("nowhere"),
+        lambda path: path.write_text("a file"),
+        _shut,
+    ],
+    ids=["link", "dangling", "file", "shut"],
+)
+async def test_what_is_in_the_way_of_a_version_costs_the_one_before_nothing(
+    works: GameWorks, source: GameSource, container: Path, put: Callable[[Path], object]
+) -> None:
+    """It is found before the first file has its name, so the version that lies there may run on."""
+    await install(works, want_game((source.add("a.jar", b"1"),), 1))
+    await asyncio.to_thread(put, container / "srv/game/lib")
+    wanted = want_game((source.add("a.jar", b"2", version="2"), source.add("lib/deep/b.jar", b"2")), 1, version="2.0")
+    await works.stage(wanted, hear)
+    assert await refusal(works.commit(wanted, hear)) == "game_file_blocked"
+    assert works.record.committing is None
+    assert works.record.installed is not None
+    assert works.record.installed.version == "1.0"
+    assert (container / "srv/game/a.jar").read_bytes() == b"1"
 
 
 async def test_a_folder_of_somebody_else_is_not_taken(works: GameWorks, source: GameSource, container: Path) -> None:

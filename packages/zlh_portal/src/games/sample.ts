@@ -11,7 +11,7 @@ export const VARIABLES: GameVariable[] = [
 export function sampleOffer(more: Partial<TemplateOffer> = {}): TemplateOffer {
   return {
     name: "squid", title: "Squid", game: "minecraft", summary: "A small server.", eula: null, variables: VARIABLES, memoryMinimumMb: 512, modsTitle: null,
-    ports: [{ name: "game", protocol: "tcp", port: 25_565, isPublic: true, service: null }],
+    ports: [{ name: "game", protocol: "tcp", port: 25_565, isPublic: true, service: "_minecraft._tcp" }],
     versions: [
       { version: "2.0.0-rc1", channel: "candidate", default: false, releasedAt: null, gameVersion: null },
       { version: "1.12.0", channel: "stable", default: true, releasedAt: null, gameVersion: "1.21.4" },

@@ -25,12 +25,16 @@ class GameFileRefused(ZlhError):
 
 
 class GameFileBlocked(ZlhError):
-    """A folder stands where a file of the game server belongs."""
+    """What stands where a file of the game server belongs, or on the way there, does not let it be placed."""
 
     code, status = "game_file_blocked", 409
 
     def __init__(self, *, path: str) -> None:
-        super().__init__(f"{path} cannot be placed: a folder, or no plain file, stands there. Move it.", path=path)
+        super().__init__(
+            f"{path} is in the way of the game server's files: it is a folder where a file belongs, leads out of the"
+            " server's folder, or may not be written in. Move it away, or mend its rights.",
+            path=path,
+        )
 
 
 class GameFilesMissing(ZlhError):

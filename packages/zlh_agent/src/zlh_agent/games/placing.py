@@ -109,8 +109,7 @@ def commit(order: Commit) -> DoneLine:
         with folder.staging(order.content) as staging:
             waiting = _find_waiting(folder, staging, order.files)
             for file in waiting:
-                if folder.find_kind(file.path) not in {None, "file", "link"}:
-                    raise GameFileBlocked(path=file.path)
+                folder.require_place(file.path)
             _sync(staging)
             ask_to_go_on()
             ours = {file.path for file in order.former}

@@ -72,6 +72,31 @@ class ServerFolder:
         except Refused as exc:
             raise GameFileBlocked(path=path) from exc
 
+    def require_place(self, path: str) -> None:
+        """Raise GameFileBlocked where a file cannot have this name, whatever stands on the way; nothing is changed."""
+        if self.find_kind(path) not in {None, "file", "link"}:
+            raise GameFileBlocked(path=path)
+        above = _parts(path)[:-1]
+        while not self._may_place_in(above):
+            above = above[:-1]
+
+    def _may_place_in(self, parts: list[bytes]) -> bool:
+        """Tell whether a folder is there to make something in, False where it is still to be made itself."""
+        path = b"/".join(parts).decode()
+        try:
+            with Held(open_below(self.fd, parts, _FOLDER)) as folder:
+                may_write = os.access(".", os.W_OK | os.X_OK, dir_fd=folder)
+        except FileNotFoundError as exc:
+            if self.find_kind(path) is not None:
+                # A link to nowhere.
+                raise GameFileBlocked(path=path) from exc
+            return False
+        except (Refused, NotADirectoryError, PermissionError) as exc:
+            raise GameFileBlocked(path=path or self.path) from exc
+        if not may_write:
+            raise GameFileBlocked(path=path or self.path)
+        return True
+
     def _ensure_folder(self, parts: list[bytes]) -> None:
         try:
             with Held(open_below(self.fd, parts[:-1], _FOLDER)) as above, suppress(FileExistsError):

@@ -319,6 +319,7 @@ class GameService:
             return
         if self._retry_at is None or self._failures >= MAX_QUIET_FAILURES:
             # To try on would stop it again each time.
+            await self._works.forget_backup_made()
             self._retry_at, self._is_held = None, False
             await self._apply()
 
@@ -341,6 +342,7 @@ class GameService:
             await self._works.keep_installed(process=wanted.process, edits=wanted.edits)
         if not installed.was_ready and self._is_ready():
             await self._works.keep_installed(was_ready=True)
+        await self._works.forget_backup_made()
         self._failed_for, self._failures, self._retry_at, self._waits_for_runtimes = None, 0, None, False
         self._told_failures.clear()
         if self._step is None or self._step.state is not StepState.DONE:

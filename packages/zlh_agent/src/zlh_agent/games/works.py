@@ -304,6 +304,11 @@ class GameWorks:
                 await self.note(tell_outlived(installed, backup))
         await self._read_backups()
 
+    async def forget_backup_made(self) -> None:
+        """Know of no backup for another version any more: the server changes what was packed; raise OSError."""
+        if self.record.backed_up_for is not None:
+            await self.keep(backed_up_for=None, backup=None)
+
     async def _require_room(self, roots: Roots, root: OfferedRoot) -> None:
         async with roots.service(root).borrow(is_long=True) as files:
             found = (await files.measure("")).amount

@@ -27,6 +27,8 @@ class Provable:
     is_in_work: bool
     # A person asked, and nobody has looked since.
     is_asked: bool
+    # The public port at which its game server answers players' question while its agent calls it ready; else None.
+    played_at: int | None = None
 
     @property
     def host(self) -> HostName:

@@ -275,6 +275,8 @@ class Prober:
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 await self._sights.proxy.check_ready(host, row.vmid)
+                if row.played_at is not None:
+                    await self._sights.proxy.check_game(host, row.played_at)
         except ZlhError as error:
             seen = LinkSeen(NAME, is_good=False, code=error.code, message=error.detail)
         except TimeoutError:

@@ -24,7 +24,10 @@ _DUE_TO_ANSWER = """(c.provisioned_at is not null and c.route_confirmed is not n
 _ROW = f"""
 select c.owner, c.vmid, c.kind, c.route_confirmed, c.edge_faults, {_DUE_TO_ANSWER} as is_due_to_answer,
        coalesce(c.lease_until > now(), false) as is_in_work,
-       coalesce(p.asked_at > p.checked_at, p.asked_at is not null) as is_asked
+       coalesce(p.asked_at > p.checked_at, p.asked_at is not null) as is_asked,
+       (select h.public_port from game_ports h
+        where h.owner = c.owner and h.protocol = 'tcp' and h.name = c.game->'definition'->'presence'->>'ping'
+          and c.power = 'on' and c.agent_status->'processes' @> '[{{"name": "server", "ready": true}}]') as played_at
 from containers c left join proofs p on p.owner = c.owner
 """
 
@@ -185,6 +188,7 @@ def _to_provable(row: Any) -> Provable:
         is_due_to_answer=row["is_due_to_answer"],
         is_in_work=row["is_in_work"],
         is_asked=row["is_asked"],
+        played_at=row["played_at"],
     )
 
 
