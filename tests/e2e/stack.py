@@ -42,7 +42,14 @@ class Stack:
         ports = dict(zip(names, (str(free_port()) for _ in names), strict=True))
         game = free_port()
         ports["ZLH_GAME_PORTS"] = f"{game}-{game}"
-        self.environment = {**os.environ, **ports, "ZLH_HOME": str(home), "ZLH_DEV_RECIPES": RECIPES}
+        # Where tests have somebody stand in for Modrinth, and for the host of its files.
+        self.modrinth_port, self.mod_files_port = free_port(), free_port()
+        mods = {
+            "ZLH_MODS_CONTACT": "operator@example.net",
+            "ZLH_MODS_URL": f"http://127.0.0.1:{self.modrinth_port}/v2",
+            "ZLH_MODS_FILE_ORIGINS": f"http://127.0.0.1:{self.mod_files_port}",
+        }
+        self.environment = {**os.environ, **ports, **mods, "ZLH_HOME": str(home), "ZLH_DEV_RECIPES": RECIPES}
         self._program: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
 

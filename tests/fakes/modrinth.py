@@ -37,8 +37,8 @@ class FakeModrinth:
     limit: int = LIMIT
     _full_at: float = 0.0
 
-    def serve(self) -> TestServer:
-        """Return a server on loopback; its URL ends in `/v2`."""
+    def serve(self, *, port: int | None = None) -> TestServer:
+        """Return a server on loopback, at a port that is given or at any; its URL ends in `/v2`."""
         app = web.Application(middlewares=[self._judge], client_max_size=2**24)
         app.router.add_get("/v2/projects", self._many_projects)
         app.router.add_get("/v2/versions", self._many_versions)
@@ -46,7 +46,7 @@ class FakeModrinth:
         app.router.add_get("/v2/project/{id}/version", self._list)
         app.router.add_post("/v2/version_files", self._identify)
         app.router.add_get("/v2/search", self._search)
-        return TestServer(app)
+        return TestServer(app, port=port)
 
     def add_project(self, project: str, **given: Any) -> str:
         """Add a project; its slug is `slug-<id>` unless it is given."""
@@ -131,7 +131,7 @@ class FakeModrinth:
         }
         return headers, int(wait_s * 1000) + 1 if wait_s > 0 else None
 
-    async def _misbehave(  # noqa: PLR0911 - a table
+    async def _misbehave(  # noqa: PLR0911, PLR0912 - a table
         self, trick: str, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
         match trick:
@@ -139,6 +139,12 @@ class FakeModrinth:
                 return web.Response(status=503, text="<html>busy</html>")
             case "too-many":
                 return _refusal(429, "ratelimit_error", "rate limit exceeded; retry after 4200 milliseconds")
+            case "too-many-by-header":
+                return web.Response(status=429, text="slow down", headers={"Retry-After": "7"})
+            case "too-many-for-ever":
+                return web.Response(status=429, text="slow down", headers={"Retry-After": "999999999"})
+            case "busy-by-header":
+                return web.Response(status=503, text="<html>busy</html>", headers={"Retry-After": "9"})
             case "gone":
                 return _refusal(410, "api_deprecated", "use another version")
             case "junk":
@@ -238,11 +244,11 @@ class FakeFileHost:
     # Whoever asks for what is `held` waits for this.
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self) -> TestServer:
-        """Serve, and learn the address."""
+    async def start(self, *, port: int | None = None) -> TestServer:
+        """Serve, at a port that is given or at any, and learn the address."""
         app = web.Application()
         app.router.add_get("/{name:.*}", self._send)
-        server = TestServer(app)
+        server = TestServer(app, port=port)
         await server.start_server()
         self.url = f"http://{server.host}:{server.port}"
         return server
@@ -284,6 +290,9 @@ class FakeFileHost:
                 return web.Response(status=302, headers={"Location": f"{self.url}/elsewhere"})
             case "busy":
                 return web.Response(status=503)
+            case "too-many-once":
+                del self.tricks[name]
+                return web.Response(status=429, headers={"Retry-After": "20"})
             case "held":
                 await self.released.wait()
             case "slow":

@@ -138,6 +138,18 @@ async def test_a_file_that_is_not_as_promised_changes_nothing(
     assert not (server.state / "mods/change.json").exists()
 
 
+async def test_a_host_of_files_is_left_alone_for_as_long_as_it_asks(server: ModServer) -> None:
+    """Its 429 is no failure: the file comes afterwards, and not before the time that was named is over."""
+    clock = ScaledClock(1000)
+    put = server.put("a", 1)
+    server.host.tricks[put.entry.file.url.removeprefix(f"{server.host.url}/")] = "too-many-once"
+    begun = clock.monotonic()
+    async with server.agent(clock=clock) as mods:
+        assert (await carry_out(mods, server.change(put))).state is ChangeState.DONE
+    assert clock.monotonic() - begun >= 20
+    assert len(server.host.requests) == 2
+
+
 async def test_files_come_from_where_they_may_alone(server: ModServer, mods: ModService) -> None:
     """A file at another origin is not asked for."""
     told = await carry_out(mods, server.change(server.put("a", 1), origins=(f"{server.host.url}0",)))

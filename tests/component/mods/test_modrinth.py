@@ -169,6 +169,22 @@ async def test_who_asks_too_often_waits_for_as_long_as_is_said(
     assert (await client.fetch_projects(["a"]))["a"] is not None
 
 
+@pytest.mark.parametrize(
+    ("trick", "wait_s"), [("too-many-by-header", 7), ("too-many-for-ever", 300), ("busy-by-header", 9)]
+)
+async def test_a_header_says_for_how_long_as_well(
+    modrinth: FakeModrinth, client: Modrinth, clock: FakeClock, trick: str, wait_s: float
+) -> None:
+    """As whoever stands before Modrinth says it, within reason: nobody puts us off for years."""
+    modrinth.add_version("a", 1)
+    modrinth.tricks = [trick]
+    with pytest.raises(SystemAway) as away:
+        await client.fetch_projects(["a"])
+    assert away.value.retry_in_s == pytest.approx(wait_s)
+    clock.advance(wait_s + 1)
+    assert (await client.fetch_projects(["a"]))["a"] is not None
+
+
 async def test_old_answers_serve_while_it_is_away(modrinth: FakeModrinth, client: Modrinth, clock: FakeClock) -> None:
     """For a day; who asks for something else is told."""
     modrinth.add_version("a", 1)

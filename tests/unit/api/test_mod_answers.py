@@ -47,9 +47,9 @@ def test_facets_confine_a_search_to_the_server() -> None:
 def test_words_of_modrinth_about_its_limit_are_read() -> None:
     """Anything else in their place is no word about it."""
     told = msgspec.json.encode({"error": "ratelimit_error", "description": "x; retry after 4200 milliseconds"})
-    assert wire.read_wait_s(told) == 4.2
+    assert wire.read_wait_s(told, {}) == 4.2
     for raw in (b"", b"{}", b"[]", b'{"description": "retry after a while"}', b"\xff"):
-        assert wire.read_wait_s(raw) is None
+        assert wire.read_wait_s(raw, {}) is None
     assert wire.read_left({"x-ratelimit-remaining": "7", "x-ratelimit-reset": "3"}) == (7, 3)
     for left in ("", "x", "-1", "1" * 9, "\u0663"):
         assert wire.read_left({"x-ratelimit-remaining": left, "x-ratelimit-reset": "3"}) is None

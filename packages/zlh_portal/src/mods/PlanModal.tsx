@@ -50,7 +50,7 @@ function ProblemOfPlan({ problem }: { problem: PlanProblem }) {
   return (
     <Alert color={problem.isFatal ? "red" : "orange"} p="sm" data-testid={problem.isFatal ? "plan-obstacle" : "plan-warning"}>
       <Text size="sm" style={{ overflowWrap: "anywhere" }}>{problem.message}</Text>
-      {advice !== null && <Text size="xs" c="dimmed" mt={4}>{advice}</Text>}
+      {advice !== null && <Text size="xs" mt={4}>{advice}</Text>}
     </Alert>
   );
 }

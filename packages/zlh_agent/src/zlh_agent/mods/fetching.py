@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiohttp
 
@@ -25,8 +25,16 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "zlh-agent"}
 _MAY_PASS = {429, 500, 502, 503, 504}
 
 
+# How long a host that asks for it is left alone, at most.
+MOST_TOLD_WAIT_S = 30.0
+
+
 class _Again(Exception):
-    """This try failed in a way that the next may not."""
+    """This try failed in a way that the next may not; `after_s` is what the host has asked to be left alone for."""
+
+    def __init__(self, reason: str, *, after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
 
 
 def require_origin(file: ModFile, origins: tuple[str, ...]) -> None:
@@ -58,7 +66,7 @@ class Fetcher:
             except _Again as again:
                 if number == TRIES - 1:
                     raise ModFileUnavailable(file_name=file.file_name, reason=str(again)) from again
-                await self._clock.sleep(2.0**number)
+                await self._clock.sleep(max(2.0**number, again.after_s))
             else:
                 return
 
@@ -111,7 +119,7 @@ def _empty(fd: int) -> None:
 
 def _check_head(file: ModFile, response: aiohttp.ClientResponse) -> None:
     if response.status in _MAY_PASS:
-        raise _Again(f"the host answers {response.status}")
+        raise _Again(f"the host answers {response.status}", after_s=_read_wait_s(response.headers))
     if response.status != 200:
         raise ModFileUnavailable(file_name=file.file_name, reason=f"the host answers {response.status}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -119,6 +127,12 @@ def _check_head(file: ModFile, response: aiohttp.ClientResponse) -> None:
     if response.content_length not in {None, file.size}:
         reason = f"{response.content_length} bytes are announced, and {file.size} were promised"
         raise ModFileWrong(file_name=file.file_name, reason=reason)
+
+
+def _read_wait_s(headers: Mapping[str, str]) -> float:
+    told = headers.get("Retry-After", "")
+    is_count = told.isascii() and told.isdigit() and len(told) < 10
+    return min(float(told), MOST_TOLD_WAIT_S) if is_count else 0.0
 
 
 def _say(error: Exception) -> str:

@@ -18,7 +18,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -416,9 +416,22 @@ def _write_config(home: Home, ports: DevPorts, dsn: str, real: RealContainers | 
         f"[traefik]\ndirectory = {json.dumps(str(home.routes))}\n"
         f'api_url = "http://127.0.0.1:{ports.traefik_api}"\nweb_url = "http://127.0.0.1:{ports.web}"\n'
         f"{_render_games(ports.games)}"
+        f"{render_mods(os.environ)}"
     )
     write_durably(home.config, text.encode())
     return load_config(home.config)
+
+
+def render_mods(environment: Mapping[str, str]) -> str:
+    """Return the table that has Modrinth, or who stands in for it, asked for mods; none without a contact."""
+    if not (contact := environment.get("ZLH_MODS_CONTACT")):
+        return ""
+    section = f"[mods]\ncontact = {json.dumps(contact)}\n"
+    if url := environment.get("ZLH_MODS_URL"):
+        section += f"url = {json.dumps(url)}\n"
+    if origins := environment.get("ZLH_MODS_FILE_ORIGINS", "").split():
+        section += f"file_origins = {json.dumps(origins)}\n"
+    return section
 
 
 def _render_games(games: range) -> str:

@@ -182,11 +182,11 @@ class Modrinth:
         async with self._places:
             await self._budget.spend()
             async with self._circuit.call():
-                status, body = await self._ask(method, self._setting.url + path, options)
+                status, body, told_s = await self._ask(method, self._setting.url + path, options)
                 if status == HTTPStatus.TOO_MANY_REQUESTS:
-                    raise self._away("it was asked too often", wait_s=wire.read_wait_s(body) or 60.0)
+                    raise self._away("it was asked too often", wait_s=told_s or 60.0)
                 if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                    raise self._away(f"it answers {status}")
+                    raise self._away(f"it answers {status}", wait_s=told_s or 0.0)
         match status:
             case HTTPStatus.OK:
                 return body
@@ -199,7 +199,8 @@ class Modrinth:
             case _:
                 raise ModrinthRefused(reason=f"it answers {status}")
 
-    async def _ask(self, method: str, url: str, options: dict[str, Any]) -> tuple[int, bytes]:
+    async def _ask(self, method: str, url: str, options: dict[str, Any]) -> tuple[int, bytes, float | None]:
+        """Return status and body, and for how long it wants to be left alone, where it says so."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
@@ -211,7 +212,9 @@ class Modrinth:
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
                 self._budget.note(response.headers)
-                return response.status, await _read_bounded(response)
+                body = await _read_bounded(response)
+                is_well = response.status < HTTPStatus.BAD_REQUEST
+                return response.status, body, None if is_well else wire.read_wait_s(body, response.headers)
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as exc:
             raise self._away(_say(exc)) from exc
 

@@ -157,13 +157,17 @@ def read_hits(raw: bytes, *, installed: frozenset[str]) -> tuple[tuple[FoundMod,
     return tuple(_to_found(hit, installed) for hit in hits), max(0, min(page.total_hits, 2**31))
 
 
-def read_wait_s(raw: bytes) -> float | None:
-    """Return for how long Modrinth wants to be left alone, which a 429 says in words."""
+def read_wait_s(raw: bytes, headers: Mapping[str, str]) -> float | None:
+    """Return for how long it wants to be left alone: a 429 of Modrinth has it in words, others in a header."""
     try:
         found = _WAIT.search(msgspec.json.decode(raw, type=WireRefusal).description)
-    except msgspec.MsgspecError:
-        return None
-    return int(found[1]) / 1000 if found else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = None
+    if found is not None:
+        return int(found[1]) / 1000
+    told = headers.get("Retry-After", "")
+    is_count = told.isascii() and told.isdigit() and len(told) < 10
+    return float(told) if is_count else None
 
 
 def read_left(headers: Mapping[str, str]) -> tuple[int, int] | None:
