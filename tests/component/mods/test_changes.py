@@ -456,3 +456,39 @@ async def test_a_folder_that_others_work_in_is_left_alone(server: ModServer, mod
         assert (await mods.find(change.id)).state is ChangeState.DONE
         with pytest.raises(ZlhError):
             await mods.begin(server.change(server.put("b", 1), revision=1))
+
+
+async def test_a_file_that_is_longer_than_any_mod_is_not_read(server: ModServer, mods: ModService) -> None:
+    """A hole of a terabyte costs its maker nothing, and would cost an agent hours."""
+    await carry_out(mods, server.change(server.put("a", 1)))
+    for name in ("a-1.jar", "own.jar"):
+        with (server.mods / name).open("wb") as file:
+            file.truncate(2**40)
+    report = await mods.verify()
+    assert [seen.condition for seen in report.mods] == [ModCondition.CHANGED]
+    assert [(file.file_name, file.sha512) for file in report.unknown] == [("own.jar", None)]
+
+
+async def test_files_are_read_once_for_all_who_ask_meanwhile(
+    server: ModServer, mods: ModService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks again and again makes no more work of it."""
+    await carry_out(mods, server.change(server.put("a", 1)))
+    digest, read, goes_on = ModFolder.digest, list[str](), asyncio.Event()
+
+    async def held(folder: ModFolder, path: str) -> object:
+        read.append(path)
+        await goes_on.wait()
+        return await digest(folder, path)
+
+    monkeypatch.setattr(ModFolder, "digest", held)
+    asked = [asyncio.create_task(mods.verify()) for _ in range(20)]
+    while not read:
+        await asyncio.sleep(0.01)
+    asked[0].cancel()
+    goes_on.set()
+    reports = await asyncio.gather(*asked[1:])
+    assert read == ["mods/a-1.jar"]
+    assert {report.mods[0].condition for report in reports} == {ModCondition.INTACT}
+    assert (await mods.verify()).mods[0].condition is ModCondition.INTACT
+    assert len(read) == 2

@@ -20,6 +20,7 @@ class Ring:
 
     data: bytes = b""
     id: str = "first"
+    capacity: int = CAPACITY
 
     def stream(self) -> str:
         """See Console."""
@@ -27,7 +28,7 @@ class Ring:
 
     def bounds(self) -> tuple[int, int]:
         """See Console."""
-        return max(0, len(self.data) - CAPACITY), len(self.data)
+        return max(0, len(self.data) - self.capacity), len(self.data)
 
     def read(self, start: int, limit: int) -> bytes:
         """See Console."""
@@ -140,6 +141,30 @@ def test_what_is_left_of_a_line_is_no_line() -> None:
         line = b"<Alex> " + said.encode() + b"\n"
         ring.data = line + b"y" * (CAPACITY - len(line) + cut - 1) + b"\n"
         assert not any("joined" in told for told in hear(reader, ring, 0) if cut)
+
+
+def test_the_next_agent_does_not_begin_in_what_is_left_of_a_line() -> None:
+    """The one before has lost its beginning, and was gone before its end had come."""
+    ring, reader = Ring(b"a\n"), OutputReader(None, 0, None)
+    hear(reader, ring, 0)
+    ring.data = b"x" * (CAPACITY + 5)
+    assert hear(reader, ring, 0) == [Lost.__name__]
+    heir = OutputReader(reader.stream, reader.offset, reader.run)
+    ring.data += b"rest\nnext\n"
+    ring.capacity = len(ring.data)
+    assert hear(heir, ring, 0) == ["next"]
+
+
+def test_an_agent_that_comes_when_all_before_is_gone_begins_with_the_next_line() -> None:
+    """And reads that one to its end, in however many parts it comes."""
+    ring = Ring(b"x" * 10)
+    ring.capacity = 5
+    heir = OutputReader(ring.id, 5, 0)
+    assert hear(heir, ring, 0) == []
+    ring.data, ring.capacity = ring.data + b"\nne", 8
+    assert hear(heir, ring, 0) == []
+    ring.data, ring.capacity = ring.data + b"xt\n", 11
+    assert hear(heir, ring, 0) == ["next"]
 
 
 def test_a_run_whose_beginning_is_lost_is_not_begun_in_a_line() -> None:

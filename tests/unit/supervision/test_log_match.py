@@ -125,3 +125,11 @@ def test_a_prompt_behind_what_is_missing_is_found() -> None:
     match.lose()
     assert not match.feed(b"ole>")
     assert match.feed(b" console> ")
+
+
+@pytest.mark.parametrize("back", ["\r", "\r\r", "\x1b[G", "\x1b[1G", "\r> \r"])
+def test_a_player_overwrites_no_line_of_the_server(back: str) -> None:
+    """A game that lets returns pass in what players say has them read as what they are."""
+    done = '[12:00:00] [Server/INFO]: Done (1.5s)! For help, type "help"'
+    assert not LineMatch(DONE).feed(f"[12:00:00] [Server/INFO]: <Alex> {back}{done}\r\n".encode())
+    assert LineMatch(DONE).feed(f"> say hal{back}{done}\r\n".encode())

@@ -1,8 +1,9 @@
 """Whole lines of a terminal's output as text, without colours and cursor movements: pure.
 
-What stands before a return to the first column is overwritten on a screen, so a line is what stands behind the last
-one, unless all of it is wanted. One that never ends is cut at MAX_LINE_CHARS; the rest of it is passed over, so nothing
-that comes behind reads as a line.
+A prompt before a return to the first column is overwritten on a screen, so a line is what stands behind the last one,
+unless all of it is wanted. Anything else before it was written by somebody, such as a player who would have the rest
+read as the server's own word: there all of it is the line. One that never ends is cut at MAX_LINE_CHARS; the rest of it
+is passed over, so nothing that comes behind reads as a line.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _CONTROL = re.compile(
 )
 # The cursor is set to the first column, which is what a carriage return does.
 _RETURN = re.compile(r"\x1b\[1?G")
+# What consoles overwrite themselves, with what somebody has typed behind it and not sent yet.
+_PROMPT = ">"
 # A sequence whose end has not come yet.
 _CUT_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[()])?\Z")
 
@@ -25,7 +28,10 @@ def read_plain(raw: bytes, *, keeps_overwritten: bool = False) -> str:
     """Return a line or the beginning of one as text; what is no UTF-8 is left out."""
     text = _CUT_CONTROL.sub("", raw.decode("utf-8", "ignore"))
     text = _CONTROL.sub("", _RETURN.sub("\r", text))
-    return text.replace("\r", "") if keeps_overwritten else text.rstrip("\r").rpartition("\r")[2]
+    *overwritten, shown = text.rstrip("\r").split("\r")
+    if keeps_overwritten or not all(part.lstrip().startswith(_PROMPT) for part in overwritten if part.strip()):
+        return text.replace("\r", "")
+    return shown
 
 
 class PlainLines:

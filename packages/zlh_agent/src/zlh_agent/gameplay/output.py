@@ -48,12 +48,18 @@ class OutputReader:
         self.offset = offset
         # The run that what is read belongs to; None between two.
         self.run = run
+        # Whether it is known that what comes begins with a line.
+        self._is_placed = False
 
     def read(self, console: Console, runs: Runs) -> Iterator[Heard]:
         """Yield what has come since, up to READ_BYTES of it."""
         if console.stream() != self.stream:
             yield from self._begin_anew(console.stream())
         oldest, written = console.bounds()
+        if not self._is_placed and self._at >= oldest:
+            # Whoever has left off here may have lost the beginning of this line.
+            is_begun = self._at in {0, run} or (self._at > oldest and console.read(self._at - 1, 1) == b"\n")
+            self._go_to(self._at, is_cut=not is_begun)
         if self._at < oldest:
             self._go_to(oldest, is_cut=True)
             yield Lost()
@@ -100,5 +106,5 @@ class OutputReader:
             yield RunEnded()
 
     def _go_to(self, at: int, *, is_cut: bool = False) -> None:
-        self._lines = PlainLines(is_cut=is_cut)
+        self._lines, self._is_placed = PlainLines(is_cut=is_cut), True
         self._at = self.offset = at

@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 
 MAX_HOPS = 5
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# All that the internet has of IPv6; what lies elsewhere leads into a network of somebody's own, such as `fec0::/10`,
+# addresses of IPv4 behind `::` and translators of a local network (`64:ff9b:1::/48`). Source: RFC 4291, 8215, 9637.
+_GLOBAL_UNICAST, _DOCUMENTATION = ipaddress.ip_network("2000::/3"), ipaddress.ip_network("3fff::/20")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -23,6 +26,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(str(inner))
+        if found not in _GLOBAL_UNICAST or found in _DOCUMENTATION:
+            return False
     return found.is_global and not found.is_multicast
 
 

@@ -41,6 +41,7 @@ from zlh_agent.games.step_rules import begin_step, end_step, retry_delay_s, show
 from zlh_agent.games.works import GameWorks
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.runtimes.errors import DiskFailed
+from zlh_agent.shared_work import SharedWork
 from zlh_agent.shim.model import Launch
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -93,6 +94,7 @@ class GameService:
         self._waits_for_runtimes = False
         self._changed = asyncio.Event()
         self._at_work: tuple[Act, asyncio.Task[None]] | None = None
+        self._verifying = SharedWork(works.verify)
         # What has failed, under which wish, and when it is tried again; never where that is None.
         self._failed_for: object = None
         self._failures = 0
@@ -225,10 +227,10 @@ class GameService:
         return report if hint is None else msgspec.structs.replace(report, hint_code=hint.code, hint=hint.message)
 
     async def verify(self) -> GameReport:
-        """Compare all placed files with their hashes now; raise NoGame or GameStepFailed."""
+        """Compare all placed files with their hashes, once for all who ask; raise NoGame or GameStepFailed."""
         if self._wanted is None:
             raise NoGame
-        await self._works.verify()
+        await self._verifying.join()
         self._on_change()
         report = self.report()
         if report is None:
@@ -247,6 +249,12 @@ class GameService:
 
     async def run(self) -> None:
         """Bring about what is wanted, for ever."""
+        try:
+            await self._run()
+        finally:
+            await self._verifying.close()
+
+    async def _run(self) -> None:
         await self._works.sweep()
         while True:
             self._changed.clear()

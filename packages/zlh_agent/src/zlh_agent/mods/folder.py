@@ -17,7 +17,7 @@ from zlh_agent.files.service import Files
 from zlh_agent.mods.change_rules import HIDDEN, Step, is_moved_away
 from zlh_agent.mods.ledger_rules import MAX_LEDGER_BYTES, LedgerUnreadable, parse_ledger, render_ledger
 from zlh_common.schema.file_refusals import FileRefused
-from zlh_common.schema.mods import DISABLED_SUFFIX, LEDGER_NAME, MAX_MODS, ModLedger
+from zlh_common.schema.mods import DISABLED_SUFFIX, LEDGER_NAME, MAX_MOD_BYTES, MAX_MODS, ModLedger
 
 log = structlog.get_logger()
 # What more there is in a folder is not looked at.
@@ -73,9 +73,12 @@ class ModFolder:
         return dict(list(found.items())[:MAX_NAMES])
 
     async def digest(self, path: str) -> tuple[str, Entry] | None:
-        """Return the SHA-512 of a regular file, by its descriptor, and what it was; None for whatever is none."""
+        """Return the SHA-512 of a regular file, by its descriptor, and what it was; None for whatever is no mod.
+
+        A file that is longer than any mod, such as one with a hole of a terabyte, is not read.
+        """
         entry = await self.look(path)
-        if entry is None or entry.kind != FILE:
+        if entry is None or entry.kind != FILE or entry.size > MAX_MOD_BYTES:
             return None
         try:
             fd, entry = await self.files.open_to_read(path)
@@ -83,7 +86,7 @@ class ModFolder:
             return None
         held = HeldFile(self._threads, fd)
         try:
-            return await held.begin(_hash, entry.size), entry
+            return await held.begin(_hash, min(entry.size, MAX_MOD_BYTES)), entry
         finally:
             held.close()
 

@@ -36,6 +36,7 @@ from zlh_agent.mods.journal_store import ChangeJournal, ChangeRecord
 from zlh_agent.mods.place import ModPlace
 from zlh_agent.mods.report_rules import Known, render_report
 from zlh_agent.mods.telling_rules import tell_change, tell_failure, tell_hold
+from zlh_agent.shared_work import SharedWork
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import FileRefused, FilesBusy, FilesUnavailable, NoRoomOnDisk
@@ -89,6 +90,7 @@ class ModService:
         self._clock = clock
         self._find_place = find_place
         self._known = Known()
+        self._verifying = SharedWork(self._verify)
         self._progress: OrderedDict[str, ChangeProgress] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -185,6 +187,7 @@ class ModService:
         if self._task is not None and self._is_at_work:
             self._task.cancel()
             await asyncio.wait([self._task])
+        await self._verifying.close()
         await self._fetcher.close()
 
     async def report(self) -> ModsReport:
@@ -198,7 +201,10 @@ class ModService:
         )
 
     async def verify(self) -> ModsReport:
-        """Compare every file with its hash, and learn those of files that nobody knows."""
+        """Compare every file with its hash, and learn those of files that nobody knows; once for all who ask."""
+        return await self._verifying.join()
+
+    async def _verify(self) -> ModsReport:
         place = self._require_place()
         async with place.files.borrow(is_long=True) as files:
             folder = ModFolder(files, place.folder, self._threads)

@@ -16,14 +16,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from zlh_api.mods.model import FEW_VERSIONS, Edge, Project, RemoteFile, Target, Version
-from zlh_common.schema.mods import MAX_EDGES, Environment, FoundMod, ModFileName, ReleaseChannel, Sha512
+from zlh_common.schema.mods import MAX_EDGES, MAX_MOD_BYTES, Environment, FoundMod, ModFileName, ReleaseChannel, Sha512
 from zlh_common.shown_text import clean_line
 
 # Of names and ids, as the ledger takes them.
 MAX_TEXT = 256
 # Of a loader, and of a version of a game.
 MAX_WORD = 64
-MAX_FILE_BYTES = 2**30
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _WAIT = re.compile(r"retry after (\d{1,9}) milliseconds")
 _FILE_NAME = msgspec.json.Decoder(ModFileName)
@@ -250,7 +249,7 @@ def _choose_file(wire: WireVersion, origins: tuple[str, ...]) -> tuple[RemoteFil
         return None, f"its file is named {clean(file.filename, 80)!r}"
     if not _is_of(_SHA512, digest):
         return None, "no SHA-512 is told of its file"
-    if not 0 < file.size <= MAX_FILE_BYTES:
+    if not 0 < file.size <= MAX_MOD_BYTES:
         return None, f"its file is said to have {file.size} bytes"
     if not _is_at(file.url, origins):
         return None, "its file lies elsewhere than at Modrinth"

@@ -17,6 +17,8 @@ from zlh_common.schema.structs import Report, Request
 LEDGER_NAME = ".zlh_metadata.json"
 LEDGER_FORMAT = 1
 MAX_MODS, MAX_EDGES, MAX_CHANGES = 1000, 256, 50
+# What is longer is no mod.
+MAX_MOD_BYTES = 2**30
 # What a disabled mod is called: its file's name with this behind it.
 DISABLED_SUFFIX = ".disabled"
 
