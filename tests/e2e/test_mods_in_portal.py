@@ -65,9 +65,18 @@ async def test_mods_are_chosen_planned_changed_and_undone(page: Page, blocks: Bl
     await expect(farm).to_contain_text("1.0")
     assert blocks.names == ["farm-1.jar", "lib-1.jar"]
 
+    await asyncio.to_thread((blocks.folder / "mods/lib-1.jar").unlink)
+    await page.get_by_role("button", name="Verify").click()
+    lib = page.get_by_test_id("mod-lib")
+    await expect(lib).to_contain_text("Missing")
+    await lib.get_by_role("button", name="Repair").click()
+    await expect(lib.get_by_role("button", name="Repair")).to_have_count(0)
+    await expect(page.get_by_text("The change is made.")).to_be_visible()
+    assert blocks.names == ["farm-1.jar", "lib-1.jar"]
     await see_a_start_that_waits(page, blocks)
     await page.get_by_role("tab", name="History").click()
     await expect(page.get_by_text("The last change of the mods was undone: updated FARM 2.0 to 1.0.")).to_be_visible()
+    await expect(page.get_by_text("The mods were changed: repaired LIB 1.0.")).to_be_visible()
 
 
 async def choose(page: Page, query: str, button: str) -> Locator:

@@ -133,6 +133,24 @@ async def test_updates_pins_and_rollbacks(site: Site) -> None:
     assert (await site.change("POST", "/a/unpin"))["state"] == "done"
 
 
+async def test_what_was_changed_or_lost_is_placed_again(site: Site) -> None:
+    """The same version, by the ledger's own word, while Modrinth is away; what was there can be had back."""
+    for name in ("a", "b"):
+        site.modrinth.add_version(name, 1)
+    await site.change("POST", "", {"install": [{"project": "a"}, {"project": "b"}]})
+    await asyncio.to_thread((site.server.mods / "a-1.jar").write_bytes, b"another")
+    await asyncio.to_thread((site.server.mods / "b-1.jar").unlink)
+    site.modrinth.tricks = ["busy"] * 100
+    assert [seen["condition"] for seen in (await site.ask("POST", "/verify"))["mods"]] == ["changed", "missing"]
+    for name in ("a", "b"):
+        assert (await site.change("POST", f"/{name}/repair"))["state"] == "done"
+    assert [seen["condition"] for seen in (await site.ask("POST", "/verify"))["mods"]] == ["intact", "intact"]
+    asked = len(site.modrinth.files.requests)
+    assert (await site.change("POST", "/a/repair"))["state"] == "done"
+    assert len(site.modrinth.files.requests) == asked
+    assert (await site.ask("POST", "/x/repair", status=404))["code"] == "mod_unknown"
+
+
 async def test_versions_of_a_mod_are_offered(site: Site) -> None:
     """The newest first, of every channel, for this server alone; one that cannot be had says why, and one is chosen."""
     site.modrinth.add_version("a", 1)

@@ -116,6 +116,7 @@ function ModRow({ vmid, mod, neededBy, mayChange, onAsk, onBegun }: RowProps) {
       </div>
       {mayChange && (
         <Group gap={6} role="group" aria-label={`Actions on ${file.title}`}>
+          {(mod.condition === "changed" || mod.condition === "missing") && <Button size="compact-xs" variant="light" loading={change.isPending} onClick={() => turn("repair")}>Repair</Button>}
           <Button size="compact-xs" variant="default" onClick={() => onAsk({ title: `Update ${file.title}`, project, there: mod })}>Update</Button>
           <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isEnabled ? "disable" : "enable")}>{isEnabled ? "Disable" : "Enable"}</Button>
           <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isPinned ? "unpin" : "pin")}>{isPinned ? "Unpin" : "Pin"}</Button>

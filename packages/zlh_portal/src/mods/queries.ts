@@ -53,7 +53,7 @@ export function useApplyMods(vmid: number) {
   return useMutation({ mutationFn: (wish: PlanMods) => take(client.POST("/api/game/{vmid}/mods", { ...at(vmid), body: wish })) });
 }
 
-export type Switch = "enable" | "disable" | "pin" | "unpin";
+export type Switch = "enable" | "disable" | "pin" | "unpin" | "repair";
 
 export function useSwitchMod(vmid: number) {
   return useMutation({
@@ -68,6 +68,8 @@ export function useSwitchMod(vmid: number) {
           return take(client.POST("/api/game/{vmid}/mods/{project}/pin", params));
         case "unpin":
           return take(client.POST("/api/game/{vmid}/mods/{project}/unpin", params));
+        case "repair":
+          return take(client.POST("/api/game/{vmid}/mods/{project}/repair", params));
       }
     },
   });

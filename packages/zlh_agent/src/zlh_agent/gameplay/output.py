@@ -58,7 +58,7 @@ class OutputReader:
         oldest, written = console.bounds()
         if not self._is_placed and self._at >= oldest:
             # Whoever has left off here may have lost the beginning of this line.
-            is_begun = self._at in {0, run} or (self._at > oldest and console.read(self._at - 1, 1) == b"\n")
+            is_begun = self._at in {0, *runs.starts} or (self._at > oldest and console.read(self._at - 1, 1) == b"\n")
             self._go_to(self._at, is_cut=not is_begun)
         if self._at < oldest:
             self._go_to(oldest, is_cut=True)

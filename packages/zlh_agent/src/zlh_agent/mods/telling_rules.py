@@ -63,7 +63,7 @@ def _tell_one(was: LedgerEntry | None, now: LedgerEntry | None) -> tuple[str, st
         return ("enabled" if now.is_enabled else "disabled"), _title(now)
     if was.is_pinned != now.is_pinned:
         return ("pinned" if now.is_pinned else "unpinned"), _title(now)
-    return "kept", _name(now)
+    return ("kept" if was.installed_at == now.installed_at else "repaired"), _name(now)
 
 
 def _enumerate(names: Iterable[str]) -> str:

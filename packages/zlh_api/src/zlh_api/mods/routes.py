@@ -45,6 +45,7 @@ _LOOKED_UP = (ModsNotOffered, ModsNotConfigured, ModrinthRefused, SystemAway)
 _PLANNED = (*REFUSED_BY_AGENT, *_LOOKED_UP, ModsTooWide)
 # What an agent may say of any change.
 _BEGUN = (ModsBusy, GameFilesChanging, ModChangeImpossible)
+_SWITCHED = (*_ASKED, *_BEGUN, ModsChanged, ModUnknown)
 _CHANGED = (*_PLANNED, *_BEGUN, ModsImpossible, ModsChanged, ModUnknown)
 
 
@@ -146,15 +147,17 @@ def _one_endpoints(service: ModService) -> list[Endpoint]:
         )
         return await service.change(call.container, asked, actor=call.caller.user_id, of=project)
 
+    async def repair(call: Call) -> ChangeProgress:
+        return await service.repair(call.container, _project(call), actor=call.caller.user_id)
+
     def switch(verb: str, *, is_enabled: bool | None = None, is_pinned: bool | None = None) -> Endpoint:
         async def handle(call: Call) -> ChangeProgress:
             act = SwitchMod(project_id=_project(call), is_enabled=is_enabled, is_pinned=is_pinned)
             return await service.switch(call.container, act, actor=call.caller.user_id)
 
-        refusals = (*_ASKED, *_BEGUN, ModsChanged, ModUnknown)
         return Endpoint(
             "POST", f"{ONE}/{verb}", change, handle, f"{verb.capitalize()} a mod", response=told, status=202,
-            refusals=refusals, name=f"{verb}Mod", act=f"mod.{verb}",
+            refusals=_SWITCHED, name=f"{verb}Mod", act=f"mod.{verb}",
         )  # fmt: skip
 
     change, told = Policy.CHANGE_CONTAINER, ChangeProgress
@@ -170,6 +173,10 @@ def _one_endpoints(service: ModService) -> list[Endpoint]:
         Endpoint(
             "POST", f"{ONE}/update", change, update, "Take the newest version that fits, or one", UpdateMod, told, 202,
             is_body_optional=True, refusals=_CHANGED, name="updateMod", act="mod.update",
+        ),
+        Endpoint(
+            "POST", f"{ONE}/repair", change, repair, "Place the file of a mod again, as it was installed",
+            response=told, status=202, refusals=_SWITCHED, name="repairMod", act="mod.repair",
         ),
         switch("enable", is_enabled=True),
         switch("disable", is_enabled=False),

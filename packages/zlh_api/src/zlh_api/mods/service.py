@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from msgspec.structs import replace
+
 from zlh_api.agents.appetite import Appetite
 from zlh_api.agents.client import AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.agents.routes import find_agent
@@ -34,6 +36,7 @@ from zlh_common.schema.mods import (
     ModsReport,
     OfferedVersions,
     PlanMods,
+    PutMod,
     RollBackMods,
     SwitchMod,
 )
@@ -123,6 +126,14 @@ class ModService:
         ledger = await self._fetch_ledger(container)
         _require(ledger, act.project_id)
         return await self._begin(container, ledger, (act,), actor=actor)
+
+    async def repair(self, container: Container, project: str, *, actor: UUID) -> ChangeProgress:
+        """Have the very file once more that the ledger says; Modrinth need not be there for it, only its files."""
+        ledger = await self._fetch_ledger(container)
+        _require(ledger, project)
+        entry = next(entry for entry in ledger.entries if entry.file.project_id == project)
+        again = PutMod(entry=replace(entry, installed_at=self._clock.now(), actor=str(actor)))
+        return await self._begin(container, ledger, (again,), actor=actor, reason="repaired")
 
     async def roll_back(self, container: Container, asked: RollBackMods, *, actor: UUID) -> ChangeProgress:
         """Undo the last change."""
