@@ -15,9 +15,11 @@ import structlog
 
 from zlh_agent.archives.service import Archives
 from zlh_agent.files.link import FilePlace
+from zlh_agent.files.refusals import FILE_CHANGED, NOT_A_REGULAR_FILE, PATH_NOT_FOUND
 from zlh_agent.files.roots import OfferedRoot, Roots
+from zlh_agent.files.told import Skipped
 from zlh_agent.games.children import OnProgress, run_child
-from zlh_agent.games.errors import GameBackupTooLarge, GameBackupUnknown, GameStepFailed
+from zlh_agent.games.errors import GameBackupIncomplete, GameBackupTooLarge, GameBackupUnknown, GameStepFailed
 from zlh_agent.games.folder import (
     FolderPlace,
     ensure_folder,
@@ -58,6 +60,8 @@ VERIFY_LIMIT_S, EDIT_LIMIT_S, CLEAR_LIMIT_S = 1800.0, 60.0, 1800.0
 # How long a script may take to be ended, beyond its own time.
 SCRIPT_MARGIN_S = 60.0
 RESERVE_BYTES = 64 * 1024 * 1024
+# Why something is not in a backup as it was, and nobody misses it: a pipe or a socket, or it changes or goes meanwhile.
+NOTHING_LOST = frozenset({NOT_A_REGULAR_FILE, FILE_CHANGED, PATH_NOT_FOUND})
 BLOCK_BYTES, TELL_PAUSE_S = 1024 * 1024, 0.5
 ROOT_NAME, ROOT_TITLE = "server", "/srv/game"
 
@@ -285,13 +289,21 @@ class GameWorks:
         def tell(line: ProgressLine) -> None:
             loop.call_soon_threadsafe(on_progress, line)
 
+        lost: list[Skipped] = []
+
+        def note(skipped: Sequence[Skipped], _count: int) -> None:
+            lost.extend(each for each in skipped if each.code not in NOTHING_LOST)
+
+        streaming = Archives(roots).streaming(root, [""], ArchiveFormat.TAR_ZST, without=without, on_skipped=note)
         try:
-            async with Archives(roots).streaming(root, [""], ArchiveFormat.TAR_ZST, without=without) as pipe:
+            async with streaming as pipe:
                 # One of its own, which nobody closes under the thread: it ends when the writer is ended.
-                return await asyncio.to_thread(_copy, os.dup(pipe), path, tell)
+                size = await asyncio.to_thread(_copy, os.dup(pipe), path, tell)
+            _require_whole(lost)
         except BaseException:
             await asyncio.to_thread(path.unlink, missing_ok=True)
             raise
+        return size
 
     async def _read_backups(self) -> None:
         kept = await asyncio.to_thread(self._store.read_backups)
@@ -363,6 +375,11 @@ def _former_version(wanted: WantedGame, before: Installed | None) -> str | None:
     if before is None:
         return None
     return before.former_version if is_same_version(wanted, before) else before.version
+
+
+def _require_whole(lost: Sequence[Skipped]) -> None:
+    if lost:
+        raise GameBackupIncomplete(path=lost[0].path, reason=lost[0].code, count=len(lost))
 
 
 def _failed(error: ZlhError) -> GameStepFailed:
