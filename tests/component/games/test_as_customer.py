@@ -141,7 +141,7 @@ async def test_a_backup_lacks_nothing_or_there_is_none(works: GameWorks, source:
     with pytest.raises(GameStepFailed, match="world cannot be packed") as refused:
         await works.back_up(wanted, hear)
     assert refused.value.reason_code == "game_backup_incomplete"
-    assert len(works.backups) == 0
+    assert not [*works.backups]
     assert works.record.backed_up_for is None
     assert await asyncio.to_thread(lambda: list((container / "state/backups").iterdir())) == []
     await asyncio.to_thread((folder / "world").chmod, 0o700)
