@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 import uuid
@@ -48,6 +49,7 @@ from zlh_agent.games.model import (
 )
 from zlh_agent.games.rules import choose_outlived, fill_secrets, find_content, find_secrets, is_same_version, placed_of
 from zlh_agent.games.store import GameStore
+from zlh_agent.runtimes.errors import DiskFailed
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.files import ArchiveFormat
@@ -257,6 +259,8 @@ class GameWorks:
             size = await self._write_archive(roots, root, backup_id, without, on_progress)
         except ZlhError as error:
             raise _failed(error) from error
+        except OSError as error:
+            raise _unwritten(error) from error
         finally:
             await roots.close()
         about = GameBackup(id=backup_id, version=installed.version, made_at=self._clock.now(), size=size)
@@ -375,6 +379,14 @@ def _former_version(wanted: WantedGame, before: Installed | None) -> str | None:
     if before is None:
         return None
     return before.former_version if is_same_version(wanted, before) else before.version
+
+
+def _unwritten(error: OSError) -> GameStepFailed:
+    """Return why a backup could not be written; a disk that is full stays so until somebody makes room."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        message = "The disk was full before the backup was whole. Make room, or change the version without a backup."
+        return GameStepFailed(reason_code=GameBackupTooLarge.code, message=message, may_pass=False)
+    return _failed(DiskFailed(reason=str(error)))
 
 
 def _require_whole(lost: Sequence[Skipped]) -> None:
