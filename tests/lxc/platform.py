@@ -103,16 +103,22 @@ class LxcPlatform:
 
 @asynccontextmanager
 async def running_platform(
-    host: OwnHost, dsn: str, folder: Path, *, zone: str | None = None, trusted_root: Path | None = None
+    host: OwnHost,
+    dsn: str,
+    folder: Path,
+    *,
+    zone: str | None = None,
+    trusted_root: Path | None = None,
+    has_games: bool = False,
 ) -> AsyncIterator[LxcPlatform]:
     """Run it until the block ends; its containers are the host's.
 
     With a zone its names lie there and are served by HTTPS, by a certificate of `ca` in the folder. Runtimes can be had
-    with the root that their catalog is signed by.
+    with the root that their catalog is signed by. With games the proxy has one port of each protocol for them.
     """
     async with AsyncExitStack() as opened:
         # Each takes seconds to start and to stop, and a loop that is held is a fault.
-        traefik_run = running_traefik(folder, games=0)
+        traefik_run = running_traefik(folder, games=int(has_games))
         traefik = await asyncio.to_thread(opened.enter_context, traefik_run)
         port = free_port()
         dev = {"apiUrl": f"http://127.0.0.1:{port}", **_public_side(traefik, zone)}
@@ -161,6 +167,11 @@ def _certify(traefik: RunningTraefik, folder: Path, zone: str) -> None:
     traefik.put("certificate.yml", json.dumps({"tls": {"stores": {"default": {"defaultCertificate": shown}}}}))
 
 
+def _pool(traefik: RunningTraefik) -> str:
+    pool = "".join(f'tcp = "{port}-{port}"\nudp = "{port}-{port}"\n' for port in traefik.game_ports)
+    return f"[traefik.games]\n{pool}" if pool else ""
+
+
 def _write_config(
     platform: LxcPlatform,
     host: OwnHost,
@@ -194,6 +205,7 @@ dsn = "{platform.dsn}"
 [artifacts]
 url = "http://{lxc.gateway}:{lxc.artifacts_port}"
 trusted_root = "{trusted_root}"
+{_pool(traefik)}
 [lxc]
 root = "{lxc.root}"
 template = "{lxc.template}"

@@ -131,8 +131,27 @@ async def test_a_link_leads_nowhere_out(works: GameWorks, source: GameSource, co
     assert [path.name for path in outside.iterdir()] == ["a.jar"]
 
 
-def _shut(path: Path) -> None:
-    path.mkdir(mode=0o500)
+async def test_a_backup_lacks_nothing_or_there_is_none(works: GameWorks, source: GameSource, container: Path) -> None:
+    """What its owner may not read is named; what has nothing in it is left out without a word."""
+    await install(works, want_game((source.add("a.jar", b"1"),), 1))
+    folder = container / "srv/game"
+    await asyncio.to_thread(os.mkfifo, folder / "pipe")
+    await asyncio.to_thread(_shut, folder / "world", 0)
+    wanted = want_game((), 1, version="2.0")
+    with pytest.raises(GameStepFailed, match="world cannot be packed") as refused:
+        await works.back_up(wanted, hear)
+    assert refused.value.reason_code == "game_backup_incomplete"
+    assert not [*works.backups]
+    assert works.record.backed_up_for is None
+    assert await asyncio.to_thread(lambda: list((container / "state/backups").iterdir())) == []
+    await asyncio.to_thread((folder / "world").chmod, 0o700)
+    await works.back_up(wanted, hear)
+    assert [backup.version for backup in works.backups] == ["1.0"]
+
+
+def _shut(path: Path, mode: int = 0o500) -> None:
+    path.mkdir()
+    path.chmod(mode)
     os.chown(path, 65534, 65534)
 
 

@@ -28,6 +28,7 @@ WAIT_FOR_CHILD_S = 10.0
 # Paths go to the child in messages, each of so many bytes at most.
 _MESSAGE_BYTES = 96 * 1024
 OnProgress = Callable[[Amount], None]
+OnSkipped = Callable[[Sequence[Skipped], int], None]
 
 
 class ArchiveLink(FileLink):
@@ -64,13 +65,20 @@ class Archives:
 
     @asynccontextmanager
     async def streaming(
-        self, root: OfferedRoot, paths: Sequence[str], form: ArchiveFormat, *, without: Sequence[str] = ()
+        self,
+        root: OfferedRoot,
+        paths: Sequence[str],
+        form: ArchiveFormat,
+        *,
+        without: Sequence[str] = (),
+        on_skipped: OnSkipped | None = None,
     ) -> AsyncIterator[int]:
         """Lend the read end of a pipe, to be read in a thread until its end; then the block ends, well or by an error.
 
         Only a block that ends well has read a whole archive, so an answer may be ended as whole only after it. A block
         that is left by an error or cancelled kills the child, which ends whoever still reads. The descriptor is
-        closed by this block. What is named in `without` is left out, with all that is in it.
+        closed by this block. What is named in `without` is left out, with all that is in it. `on_skipped` hears at the
+        end what else had to be left out, the first of it, and how many in all.
         """
         async with self._child(root, self._stream_seats) as link:
             await _choose(link, paths)
@@ -86,6 +94,8 @@ class Archives:
                     # First of all, so that the child hears of a reader who went before the end.
                     os.close(fd)
                 await work
+                if on_skipped is not None:
+                    on_skipped(*await _skipped(link))
             except BaseException:
                 work.cancel()
                 with contextlib.suppress(BaseException):

@@ -105,6 +105,20 @@ class GameBackupTooLarge(ZlhError):
         )
 
 
+class GameBackupIncomplete(ZlhError):
+    """Something in the server's folder cannot be packed, so a backup would lack it."""
+
+    code, status = "game_backup_incomplete", 409
+
+    def __init__(self, *, path: str, reason: str, count: int) -> None:
+        more = f", and {count - 1} more" if count > 1 else ""
+        super().__init__(
+            f"{path} cannot be packed ({reason}){more}, so a backup would lack it. Give its owner the right to read it,"
+            " or change the version without a backup.",
+            path=path,
+        )
+
+
 class NoGame(ZlhError):
     """This container has no game server."""
 

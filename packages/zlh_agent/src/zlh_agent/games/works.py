@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 import uuid
@@ -15,9 +16,11 @@ import structlog
 
 from zlh_agent.archives.service import Archives
 from zlh_agent.files.link import FilePlace
+from zlh_agent.files.refusals import FILE_CHANGED, NOT_A_REGULAR_FILE, PATH_NOT_FOUND
 from zlh_agent.files.roots import OfferedRoot, Roots
+from zlh_agent.files.told import Skipped
 from zlh_agent.games.children import OnProgress, run_child
-from zlh_agent.games.errors import GameBackupTooLarge, GameBackupUnknown, GameStepFailed
+from zlh_agent.games.errors import GameBackupIncomplete, GameBackupTooLarge, GameBackupUnknown, GameStepFailed
 from zlh_agent.games.folder import (
     FolderPlace,
     ensure_folder,
@@ -55,6 +58,7 @@ from zlh_agent.games.model import (
 from zlh_agent.games.rules import choose_outlived, fill_secrets, find_content, find_secrets, is_same_version, placed_of
 from zlh_agent.games.store import GameStore
 from zlh_agent.journal.model import Occurrence
+from zlh_agent.runtimes.errors import DiskFailed
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.files import ArchiveFormat
@@ -67,6 +71,8 @@ VERIFY_LIMIT_S, EDIT_LIMIT_S, CLEAR_LIMIT_S = 1800.0, 60.0, 1800.0
 # How long a script may take to be ended, beyond its own time.
 SCRIPT_MARGIN_S = 60.0
 RESERVE_BYTES = 64 * 1024 * 1024
+# Why something is not in a backup as it was, and nobody misses it: a pipe or a socket, or it changes or goes meanwhile.
+NOTHING_LOST = frozenset({NOT_A_REGULAR_FILE, FILE_CHANGED, PATH_NOT_FOUND})
 BLOCK_BYTES, TELL_PAUSE_S = 1024 * 1024, 0.5
 ROOT_NAME, ROOT_TITLE = "server", "/srv/game"
 
@@ -287,6 +293,8 @@ class GameWorks:
             size = await self._write_archive(roots, root, backup_id, without, on_progress)
         except ZlhError as error:
             raise _failed(error) from error
+        except OSError as error:
+            raise _unwritten(error) from error
         finally:
             await roots.close()
         about = GameBackup(id=backup_id, version=installed.version, made_at=self._clock.now(), size=size)
@@ -326,13 +334,21 @@ class GameWorks:
         def tell(line: ProgressLine) -> None:
             loop.call_soon_threadsafe(on_progress, line)
 
+        lost: list[Skipped] = []
+
+        def note(skipped: Sequence[Skipped], _count: int) -> None:
+            lost.extend(each for each in skipped if each.code not in NOTHING_LOST)
+
+        streaming = Archives(roots).streaming(root, [""], ArchiveFormat.TAR_ZST, without=without, on_skipped=note)
         try:
-            async with Archives(roots).streaming(root, [""], ArchiveFormat.TAR_ZST, without=without) as pipe:
+            async with streaming as pipe:
                 # One of its own, which nobody closes under the thread: it ends when the writer is ended.
-                return await asyncio.to_thread(_copy, os.dup(pipe), path, tell)
+                size = await asyncio.to_thread(_copy, os.dup(pipe), path, tell)
+            _require_whole(lost)
         except BaseException:
             await asyncio.to_thread(path.unlink, missing_ok=True)
             raise
+        return size
 
     async def _read_backups(self) -> None:
         kept = await asyncio.to_thread(self._store.read_backups)
@@ -440,6 +456,19 @@ def _former_version(wanted: WantedGame, before: Installed | None) -> str | None:
 
 async def _note_nothing(_occurrence: Occurrence) -> None:
     """Nobody writes down what happens."""
+
+
+def _unwritten(error: OSError) -> GameStepFailed:
+    """Return why a backup could not be written; a disk that is full stays so until somebody makes room."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        message = "The disk was full before the backup was whole. Make room, or change the version without a backup."
+        return GameStepFailed(reason_code=GameBackupTooLarge.code, message=message, may_pass=False)
+    return _failed(DiskFailed(reason=str(error)))
+
+
+def _require_whole(lost: Sequence[Skipped]) -> None:
+    if lost:
+        raise GameBackupIncomplete(path=lost[0].path, reason=lost[0].code, count=len(lost))
 
 
 def _failed(error: ZlhError) -> GameStepFailed:
