@@ -73,7 +73,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("seed", range(200))
 async def test_every_order_of_coming_and_taking_brings_all_of_it(seed: int) -> None:
-    """Whoever takes is early or late, much or little comes at once; a block is left alone until the next is asked for."""
+    """Whoever takes is early or late, much or little comes at once; a block is left alone until the next one is."""
     chance, wire = random.Random(seed), Wire()
     direct, got = make(wire, Before(), BODY[: chance.choice((0, 5))]), bytearray()
     taking: asyncio.Task[direct_bytes.Bytes] | None = None
