@@ -18,7 +18,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 from fakes.clock import FakeClock
-from guards import leaks, network, parts, remains, second_tries
+from guards import leaks, memory, network, parts, remains, second_tries
 from guards.hangs import Alarms
 from guards.workers import Crew
 
@@ -67,6 +67,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_unconfigure() -> None:
     """Remove the run's temporary files."""
+    remains.remove(memory.folder_of(TEMP))
     remains.remove(TEMP)
 
 
@@ -77,6 +78,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         names = ", ".join(report.nodeid for report in skipped)
         reporter.write_line(f"skipped where nothing may be: {names}", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Return a folder for the test alone; in memory for some, which gain much by it."""
+    folder = memory.make_folder(TEMP, request.node.nodeid)
+    yield folder or tmp_path
+    if folder is not None:
+        remains.remove(folder)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from guards import memory
+
 PATIENCE_S = 10.0
 
 
@@ -47,7 +49,7 @@ def _find_orphans(workers: Collection[int]) -> list[psutil.Process]:
 
 
 def clear(folder: Path, pid: int) -> None:
-    """Remove a worker's folder and the networks of its tests."""
+    """Remove a worker's folders and the networks of its tests."""
     if shutil.which("ip") and shutil.which("nft"):
         _run("ip", "netns", "delete", namespace_of(pid))
         for bridge in bridges_of(pid):
@@ -56,6 +58,7 @@ def clear(folder: Path, pid: int) -> None:
             for family in ("bridge", "inet"):
                 _run("nft", "delete", "table", family, f"zlh_{bridge}")
     remove(folder)
+    remove(memory.folder_of(folder))
 
 
 def remove(folder: Path) -> None:

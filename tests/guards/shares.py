@@ -26,6 +26,7 @@ APART: tuple[str, ...] = (
     "tests/component/agent/test_addons.py",
     "tests/component/agent/test_games.py",
     "tests/component/agent/test_runtime_versions.py",
+    "tests/component/api/test_contract.py",
     "tests/component/artifacts/test_killed.py",
     "tests/component/files/test_codes.py",
     "tests/component/artifacts/test_real_games.py",

@@ -77,7 +77,8 @@ class DirectBytes(asyncio.BufferedProtocol):
             elif self._left:
                 await self._wait()
         ready, self._ready = self._ready, self._ready[:0]
-        if self._is_paused and self._left and not self._is_over:
+        # What came while this one waited to be taken may have filled the other block too.
+        if self._is_paused and self._left and self._filled < BLOCK_BYTES and not self._is_over:
             self._is_paused = False
             self._transport.resume_reading()
         return ready
