@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -141,8 +142,20 @@ def test_a_number_without_names_is_told_beside_them() -> None:
 def test_whoever_came_or_went_since_the_answer_is_counted() -> None:
     """The next answer is seconds away."""
     game = Game()
+    game.answer(count=0, is_whole=False)
+    game.join("Alex")
+    assert count_online(game.state) == 1
+    game.leave("Alex")
+    assert count_online(game.state) == 0
+
+
+def test_whoever_comes_among_strangers_is_taken_for_one_of_them_until_the_next_answer() -> None:
+    """A number that is too small for seconds is better than one that counts everybody twice."""
+    game = Game()
     game.answer(count=7, is_whole=False)
     game.join("Alex")
+    assert count_online(game.state) == 7
+    game.answer(count=8, is_whole=False)
     assert count_online(game.state) == 8
     game.leave("Alex")
     assert count_online(game.state) == 7
@@ -157,6 +170,45 @@ def test_whoever_the_answer_knew_before_their_line_is_counted_once() -> None:
     game.answer()
     game.leave("Alex")
     assert count_online(game.state) == 0
+
+
+def test_whoever_a_number_counted_before_their_line_is_counted_once() -> None:
+    """Servers count at the login and write a while later, and as one goes the other way round."""
+    game = Game()
+    game.join("Alex")
+    game.answer(count=3, is_whole=False)
+    game.join("Steve")
+    game.join("Kim")
+    assert (count_online(game.state), is_complete(game.state)) == (3, True)
+    game.join("Ada")
+    assert count_online(game.state) == 4
+    game.answer(count=2, is_whole=False)
+    game.leave("Kim")
+    game.leave("Ada")
+    assert (count_online(game.state), is_complete(game.state)) == (2, True)
+    game.leave("Alex")
+    assert count_online(game.state) == 1
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40), st.data())
+def test_answers_that_come_before_the_lines_never_count_anybody_twice(comes: list[bool], data: st.DataObject) -> None:
+    """However late lines are, once all have come the number is that of the names."""
+    game, there = Game(), list[str]()
+    late: list[tuple[Callable[[str], None], str]] = []
+    for number, is_coming in enumerate(comes):
+        if is_coming or not there:
+            there.append(f"Player{number}")
+            late.append((game.join, there[-1]))
+        else:
+            late.append((game.leave, there.pop(0)))
+        game.answer(count=len(there), is_whole=False)
+        for _ in range(data.draw(st.integers(0, len(late)))):
+            tell, name = late.pop(0)
+            tell(name)
+    for tell, name in late:
+        tell(name)
+    assert [player.name for player in list_online(game.state)] == there
+    assert (count_online(game.state), is_complete(game.state)) == (len(there), True)
 
 
 def test_the_end_of_a_run_ends_every_stay() -> None:

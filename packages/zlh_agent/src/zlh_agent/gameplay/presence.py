@@ -2,7 +2,8 @@
 
 A line that says that somebody came or went counts at once. What the server answers is the other witness: where it names
 everybody, and twice in a row somebody else than the lines did, the answers hold; a single one may have been on its way
-while somebody came. Where it tells a number alone, the number is told beside the names.
+while somebody came. Where it tells a number alone, the number is told beside the names; whoever comes by a line while
+it is larger than the list was counted by it before, since servers count at the login and write later.
 """
 
 from __future__ import annotations
@@ -65,11 +66,11 @@ def hear_line(state: PresenceState, patterns: Presence, line: str, at: datetime)
         return _identify(state, found), []
     if found := _match(patterns.joined, line):
         name = found["name"]
-        is_news = name not in state.online and name not in state.besides
+        is_news = name not in state.online and name not in state.besides and _count_unnamed(state) <= 0
         return _join(_recount(state, +1 if is_news else 0), name, found.get("uuid"), at), []
     if found := _match(patterns.left, line):
         name = found["name"]
-        is_news = name in state.online and name not in state.lacking
+        is_news = name in state.online and name not in state.lacking and _count_unnamed(state) >= 0
         return _leave(_recount(state, -1 if is_news else 0), [name], at, is_certain=True)
     return state, []
 
@@ -108,6 +109,13 @@ def count_online(state: PresenceState) -> int:
 def is_complete(state: PresenceState) -> bool:
     """Tell whether the names are all of those who play, as far as both witnesses agree."""
     return state.count is None or (state.count == len(state.online) and not state.lacking)
+
+
+def _count_unnamed(state: PresenceState) -> int:
+    """Return how many more the server has counted than anybody has named; below zero where it has counted less."""
+    if state.count is None:
+        return 0
+    return state.count - len(state.online) - len(state.besides) + len(state.lacking)
 
 
 def _recount(state: PresenceState, change: int) -> PresenceState:
