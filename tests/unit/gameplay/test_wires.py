@@ -137,5 +137,7 @@ def test_ticks_are_the_number_of_the_line_that_answers() -> None:
     """Other lines of the answer say other things."""
     pattern = "TPS from last 1m, 5m, 15m: {number}, {rest}"
     assert parse_ticks(pattern, "hello\nTPS from last 1m, 5m, 15m: 19.98, 20.0, 20.0") == 19.98
+    painted = "\u00a76TPS from last 1m, 5m, 15m: \u00a7a*20.0, \u00a7a19.9\u00a7r, \x1b[32m20.0\x1b[m"
+    assert parse_ticks(pattern, painted) == 20.0
     assert parse_ticks(pattern, "Unknown command") is None
     assert parse_ticks(pattern, "TPS from last 1m, 5m, 15m: 1.2.3, x") is None

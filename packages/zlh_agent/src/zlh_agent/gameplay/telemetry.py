@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from datetime import datetime
 
@@ -10,6 +11,8 @@ from zlh_common.line_patterns import match_line
 from zlh_common.schema.game import Telemetry, TelemetryPoint
 
 POINT_S = 60.0
+# Colours of the game and of terminals, and the star that servers of Spigot's kind put before a number that they cap.
+_PAINT = re.compile(r"\u00a7.|\x1b\[[0-9;]*m|\*")
 MAX_POINTS = 24 * 60
 
 
@@ -41,8 +44,8 @@ class Figures:
 
 
 def parse_ticks(pattern: str, answer: str) -> float | None:
-    """Return the number that the first line of an answer has which is as the pattern says."""
-    for line in answer.splitlines()[:64]:
+    """Return the number that the first line of an answer has which is as the pattern says, colours aside."""
+    for line in _PAINT.sub("", answer).splitlines()[:64]:
         found = match_line(pattern, line)
         if found is not None and (number := found.get("number")):
             try:
