@@ -1,5 +1,5 @@
 /** Finds mods that fit the server, by what their authors say of them. */
-import { Badge, Button, Group, Text, TextInput } from "@mantine/core";
+import { Badge, Box, Button, Group, Text, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useState } from "react";
 import { asApiError } from "../api/problem";
@@ -20,7 +20,7 @@ export function SearchSection({ vmid, mayChange, onInstall }: { vmid: number; ma
   return (
     <Section title="Find more" about="What fits the loader and the version of this server, from Modrinth.">
       <TextInput aria-label="Search for mods" placeholder="a name, or what it is for" data-testid="mod-search" maxLength={128} autoComplete="off" value={text} onChange={(event) => setText(event.currentTarget.value)} />
-      {found.error && <Problem error={found.error} title="Nothing can be found now" onRetry={() => void found.refetch()} />}
+      {found.error && <Box mt="sm"><Problem error={found.error} title="Nothing can be found now" onRetry={() => void found.refetch()} /></Box>}
       {found.data?.items.length === 0 && <Text size="sm" c="dimmed" mt="xs">Nothing that fits this server is called like that.</Text>}
       <ul className={rows["list"]} aria-label="Found mods">
         {found.data?.items.map((item) => (

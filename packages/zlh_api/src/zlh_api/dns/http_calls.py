@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import aiohttp
 
 from zlh_api.dns.port import Check, DnsRefused
-from zlh_api.dns.secret_file import spell_errno
 from zlh_api.drivers.port import SystemAway
+from zlh_api.http_answers import read_bounded, spell_failure
 
 CALL_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 5.0
@@ -88,33 +88,14 @@ class HttpCalls:
             check()
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                return Reply(response.status, response.headers, await _read_bounded(response))
+                return Reply(response.status, response.headers, await read_bounded(response, MAX_ANSWER_BYTES))
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as exc:
-            raise self._away(_say(exc)) from exc
+            raise self._away(spell_failure(exc)) from exc
 
     def _away(self, reason: str, *, wait_s: float = 0.0) -> SystemAway:
         return SystemAway(system=self._circuit.system, reason=reason, retry_in_s=wait_s)
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_chunked(65536):
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise aiohttp.ClientPayloadError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
 def _read_wait(headers: Mapping[str, str], *, untold_s: float = UNTOLD_WAIT_S) -> float:
     text = headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else untold_s
-
-
-def _say(error: Exception) -> str:
-    """Say what is wrong without the address that was called: whose container waits for it need not know that."""
-    if isinstance(error, TimeoutError):
-        return "it does not answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"it cannot be reached ({spell_errno(error.os_error)})"
-    return f"the connection broke ({type(error).__name__})"

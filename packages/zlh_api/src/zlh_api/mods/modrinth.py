@@ -18,6 +18,7 @@ import msgspec
 
 from zlh_api.circuit import Circuit
 from zlh_api.drivers.port import SystemAway
+from zlh_api.http_answers import read_bounded, spell_failure
 from zlh_api.mods import modrinth_wire as wire
 from zlh_api.mods.answer_cache import STALE_S, UNIT_BYTES, AnswerCache
 from zlh_api.mods.model import BATCH, Project, Target, Version
@@ -212,11 +213,11 @@ class Modrinth:
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
                 self._budget.note(response.headers)
-                body = await _read_bounded(response)
+                body = await read_bounded(response, MAX_ANSWER_BYTES)
                 is_well = response.status < HTTPStatus.BAD_REQUEST
                 return response.status, body, None if is_well else wire.read_wait_s(body, response.headers)
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as exc:
-            raise self._away(_say(exc)) from exc
+            raise self._away(spell_failure(exc)) from exc
 
     def _away(self, reason: str, *, wait_s: float = 0.0) -> SystemAway:
         return SystemAway(system=self._circuit.system, reason=reason, retry_in_s=wait_s)
@@ -240,19 +241,3 @@ def _weigh(value: Project | Version | None) -> int:
     if not isinstance(value, Version):
         return 1
     return 1 + (len(value.loaders) + len(value.game_versions) + 4 * len(value.edges)) // 16
-
-
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    parts, size = [], 0
-    async for part in response.content.iter_chunked(65536):
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise aiohttp.ClientPayloadError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _say(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "it does not answer in time"
-    return f"it cannot be reached ({type(error).__name__})"
