@@ -19,49 +19,49 @@ async def test_mods_from_search_to_removal(blocks: Blocks) -> None:
     """Search, plan, install, disable, update, undo, remove, verify: each as files, ledger and what the server loads."""
     modrinth = blocks.modrinth
     offer(modrinth)
-    found = await blocks.ask("GET", "/search?query=farm")
-    assert [hit["projectId"] for hit in found["items"]] == ["farm"]
-    offered = await blocks.ask("GET", "/farm/versions")
+    found = await blocks.ask("GET", "/search?query=barn")
+    assert [hit["projectId"] for hit in found["items"]] == ["barn"]
+    offered = await blocks.ask("GET", "/barn/versions")
     assert [(row["versionNumber"], row["channel"]) for row in offered["items"]] == [
         ("3.0", "alpha"),
         ("2.0", "release"),
         ("1.0", "release"),
     ]
-    chosen = [{"project": "farm", "version": "farmv1"}, {"project": "slug-maps", "version": "mapsv1"}]
-    wish = {"install": chosen, "reason": "for the farm"}
+    chosen = [{"project": "barn", "version": "barnv1"}, {"project": "slug-maps", "version": "mapsv1"}]
+    wish = {"install": chosen, "reason": "for the barn"}
     plan = await blocks.ask("POST", "/plan", wish)
     assert [(line["projectId"], line["after"], line["neededBy"]) for line in plan["mods"]] == [
-        ("farm", "1.0", []),
+        ("barn", "1.0", []),
         ("maps", "1.0", []),
-        ("lib", "1.0", ["FARM"]),
+        ("lib", "1.0", ["BARN"]),
     ]
     assert (await blocks.change("POST", "", {**wish, "revision": plan["revision"]}))["state"] == "done"
-    await check_ledger(blocks, ["farm-1.jar", "lib-1.jar", "maps-1.jar"])
+    await check_ledger(blocks, ["barn-1.jar", "lib-1.jar", "maps-1.jar"])
     assert (await blocks.ask("GET"))["isRestartDue"]
     await blocks.restart()
-    assert (await blocks.loads())[-1] == "3 mods: farm-1.jar lib-1.jar maps-1.jar"
+    assert (await blocks.loads())[-1] == "3 mods: barn-1.jar lib-1.jar maps-1.jar"
     assert not (await blocks.ask("GET"))["isRestartDue"]
 
     await blocks.change("POST", "/maps/disable")
-    await check_ledger(blocks, ["farm-1.jar", "lib-1.jar", "maps-1.jar.disabled"])
+    await check_ledger(blocks, ["barn-1.jar", "lib-1.jar", "maps-1.jar.disabled"])
     await blocks.restart()
-    assert (await blocks.loads())[-1] == "2 mods: farm-1.jar lib-1.jar"
+    assert (await blocks.loads())[-1] == "2 mods: barn-1.jar lib-1.jar"
     await blocks.change("POST", "/maps/enable")
     await blocks.change("POST", "/lib/pin")
 
     await blocks.change("POST", "", {"updateAll": True})
-    await check_ledger(blocks, ["farm-2.jar", "lib-1.jar", "maps-2.jar"])
+    await check_ledger(blocks, ["barn-2.jar", "lib-1.jar", "maps-2.jar"])
     modrinth.files.contents.clear()
     modrinth.tricks = ["drop"] * 10_000
     assert (await blocks.change("POST", "/rollback"))["state"] == "done"
-    await check_ledger(blocks, ["farm-1.jar", "lib-1.jar", "maps-1.jar"])
+    await check_ledger(blocks, ["barn-1.jar", "lib-1.jar", "maps-1.jar"])
     await blocks.restart()
-    assert (await blocks.loads())[-1] == "3 mods: farm-1.jar lib-1.jar maps-1.jar"
-    assert (await happenings(blocks))[0].startswith("The last change of the mods was undone: updated FARM 2.0 to 1.0")
+    assert (await blocks.loads())[-1] == "3 mods: barn-1.jar lib-1.jar maps-1.jar"
+    assert (await happenings(blocks))[0].startswith("The last change of the mods was undone: updated BARN 2.0 to 1.0")
     modrinth.tricks = []
 
     await blocks.change("POST", "/lib/unpin")
-    await remove_once_modrinth_is_back(blocks, "farm")
+    await remove_once_modrinth_is_back(blocks, "barn")
     await check_ledger(blocks, ["maps-1.jar"])
     await asyncio.to_thread((blocks.folder / "mods/maps-1.jar").write_bytes, b"another")
     await asyncio.to_thread((blocks.folder / "mods/stray.jar").write_bytes, b"nobody's")
@@ -88,9 +88,9 @@ def offer(modrinth: FakeModrinth) -> None:
     """Have two mods and what one of them needs; its alpha is the newest."""
     modrinth.add_version("lib", 1)
     modrinth.add_version("lib", 2)
-    modrinth.add_version("farm", 1, requires("lib", "libv1"))
-    modrinth.add_version("farm", 2, requires("lib"))
-    modrinth.add_version("farm", 3, version_type="alpha")
+    modrinth.add_version("barn", 1, requires("lib", "libv1"))
+    modrinth.add_version("barn", 2, requires("lib"))
+    modrinth.add_version("barn", 3, version_type="alpha")
     modrinth.add_version("maps", 1)
     modrinth.add_version("maps", 2)
 

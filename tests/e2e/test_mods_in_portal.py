@@ -20,23 +20,23 @@ async def test_mods_are_chosen_planned_changed_and_undone(page: Page, blocks: Bl
     """The version is chosen within a channel and the plan follows; pin, update, undo; a start that waits is told."""
     offer(blocks.modrinth)
     modrinth = blocks.modrinth
-    modrinth.add_version("rival", 1, requires("farm", kind="incompatible"))
+    modrinth.add_version("rival", 1, requires("barn", kind="incompatible"))
     modrinth.add_version("lost", 1, requires("nowhere"))
     await sign_in(page, blocks.stack)
     await page.goto(f"{blocks.stack.dev['portalUrl']}/containers/{blocks.vmid}")
     await page.get_by_role("tab", name="Mods").click()
 
-    plan = await choose(page, "farm", "Install FARM")
-    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Install FARM 2.0")
-    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("needed by FARM")
+    plan = await choose(page, "barn", "Install BARN")
+    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Install BARN 2.0")
+    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("needed by BARN")
     await plan.get_by_text("Alpha", exact=True).click()
-    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Install FARM 3.0")
+    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Install BARN 3.0")
     await choose_version(page, plan, "1.0")
-    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Install FARM 1.0")
+    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Install BARN 1.0")
     await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Install LIB 1.0")
     await carry_out(page, plan)
-    await expect(page.get_by_test_id("mod-farm")).to_contain_text("1.0")
-    assert blocks.names == ["farm-1.jar", "lib-1.jar"]
+    await expect(page.get_by_test_id("mod-barn")).to_contain_text("1.0")
+    assert blocks.names == ["barn-1.jar", "lib-1.jar"]
     await expect(page.get_by_text("Restart now")).to_be_visible()
 
     plan = await choose(page, "rival", "Install RIVAL")
@@ -48,22 +48,22 @@ async def test_mods_are_chosen_planned_changed_and_undone(page: Page, blocks: Bl
     await expect(plan.get_by_test_id("plan-obstacle")).to_contain_text("Modrinth has no project nowhere")
     await plan.get_by_role("button", name="Cancel").click()
 
-    farm = page.get_by_test_id("mod-farm")
-    await farm.get_by_role("button", name="Pin", exact=True).click()
-    await expect(farm).to_contain_text("Pinned")
-    await farm.get_by_role("button", name="Update").click()
+    barn = page.get_by_test_id("mod-barn")
+    await barn.get_by_role("button", name="Pin", exact=True).click()
+    await expect(barn).to_contain_text("Pinned")
+    await barn.get_by_role("button", name="Update").click()
     plan = page.get_by_role("dialog")
     await expect(plan.get_by_test_id("plan-warning")).to_contain_text("stays at 1.0, since it is pinned")
     await plan.get_by_role("button", name="Cancel").click()
-    await farm.get_by_role("button", name="Unpin").click()
-    await expect(farm.get_by_role("button", name="Pin", exact=True)).to_be_enabled()
-    await farm.get_by_role("button", name="Update").click()
-    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Update FARM 1.0 to 2.0")
+    await barn.get_by_role("button", name="Unpin").click()
+    await expect(barn.get_by_role("button", name="Pin", exact=True)).to_be_enabled()
+    await barn.get_by_role("button", name="Update").click()
+    await expect(plan.get_by_test_id("mod-plan")).to_contain_text("Update BARN 1.0 to 2.0")
     await carry_out(page, plan)
-    await expect(farm).to_contain_text("2.0")
+    await expect(barn).to_contain_text("2.0")
     await page.get_by_role("button", name="Undo the last change").click()
-    await expect(farm).to_contain_text("1.0")
-    assert blocks.names == ["farm-1.jar", "lib-1.jar"]
+    await expect(barn).to_contain_text("1.0")
+    assert blocks.names == ["barn-1.jar", "lib-1.jar"]
 
     await asyncio.to_thread((blocks.folder / "mods/lib-1.jar").unlink)
     await page.get_by_role("button", name="Verify").click()
@@ -72,10 +72,10 @@ async def test_mods_are_chosen_planned_changed_and_undone(page: Page, blocks: Bl
     await lib.get_by_role("button", name="Repair").click()
     await expect(lib.get_by_role("button", name="Repair")).to_have_count(0)
     await expect(page.get_by_text("The change is made.")).to_be_visible()
-    assert blocks.names == ["farm-1.jar", "lib-1.jar"]
+    assert blocks.names == ["barn-1.jar", "lib-1.jar"]
     await see_a_start_that_waits(page, blocks)
     await page.get_by_role("tab", name="History").click()
-    await expect(page.get_by_text("The last change of the mods was undone: updated FARM 2.0 to 1.0.")).to_be_visible()
+    await expect(page.get_by_text("The last change of the mods was undone: updated BARN 2.0 to 1.0.")).to_be_visible()
     await expect(page.get_by_text("The mods were changed: repaired LIB 1.0.")).to_be_visible()
 
 
@@ -116,5 +116,5 @@ async def see_a_start_that_waits(page: Page, blocks: Blocks) -> None:
     while (await blocks.ask("GET", f"/changes/{told['id']}"))["state"] == "running":
         await asyncio.sleep(0.1)
     await blocks.stack.wait_ready(blocks.vmid)
-    assert (await blocks.loads())[-1] == "3 mods: farm-1.jar lib-1.jar maps-2.jar"
+    assert (await blocks.loads())[-1] == "3 mods: barn-1.jar lib-1.jar maps-2.jar"
     await expect(page.get_by_text("It is started once the change of its mods is through.")).to_have_count(0)

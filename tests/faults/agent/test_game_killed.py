@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import psutil
 import pytest
 
-from component.agent.game_harness import folder_of, running, server_of, step_of
-from component.agent.harness import AgentProcess, command_of, end, eventually
+from component.agent.game_harness import folder_of, running, server_of, serving, step_of
+from component.agent.harness import AgentProcess, command_of, eventually
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.game_source import GameSource, want_game
 from fakes.runtime_shop import RuntimeShop
@@ -20,6 +22,8 @@ from zlh_common.schema.template import InstallScript
 
 HALF = 200_000
 BIG = bytes(range(256)) * 2000
+# More than the server's own program, and less than HALF.
+SERVER_BYTES = 50_000
 
 # Each brings a server about several times, on a machine that has other things to do.
 pytestmark = pytest.mark.timeout(600)
@@ -28,16 +32,8 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture
 async def agent(unstarted: AgentProcess) -> AsyncIterator[AgentProcess]:
     """Return an agent that serves; at last it is told to keep nothing, so that no process outlives the test."""
-    try:
-        await unstarted.start()
+    async with serving(unstarted):
         yield unstarted
-        if unstarted.process is None or unstarted.process.returncode is not None:
-            await unstarted.start()
-        await unstarted.want_spec()
-        await unstarted.until(lambda status: not status.processes)
-        await eventually(lambda: not any((unstarted.root / "run/zlh/processes").glob("*")))
-    finally:
-        await end(unstarted)
 
 
 @pytest.fixture
@@ -49,6 +45,15 @@ def source(shop: RuntimeShop) -> GameSource:
 def game_children(agent: AgentProcess) -> list[psutil.Process]:
     """Return the children that work on the server's files now."""
     return [child for child in agent.children() if "zlh_agent.games.child" in command_of(child)]
+
+
+def largest_part(folder: Path) -> int:
+    """Return how much lies there of the largest file that has no name yet; others get theirs meanwhile."""
+    sizes = [0]
+    for path in (folder / ".zlh-game").rglob("*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return max(sizes)
 
 
 async def stalls(origin: ArtifactOrigin) -> None:
@@ -65,6 +70,8 @@ async def test_an_agent_that_is_killed_over_a_download_goes_on_with_it(
     origin.misbehave("files/1/big.bin", Fault(stall_after=HALF))
     await agent.want_spec(game=game)
     await stalls(origin)
+    # What was sent is not yet what lies there.
+    await eventually(lambda: largest_part(folder_of(agent)) > SERVER_BYTES)
     await agent.kill()
     await agent.start()
     await running(agent, game)
