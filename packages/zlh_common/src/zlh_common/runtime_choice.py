@@ -17,6 +17,7 @@ from zlh_common.schema.catalog import (
     Artifact,
     Catalog,
     CatalogAddon,
+    CatalogAgent,
     CatalogProblem,
     CatalogRuntime,
     CatalogVersion,
@@ -27,7 +28,7 @@ from zlh_common.schema.catalog import (
 )
 from zlh_common.schema.template import CatalogTemplate, Requirement, TemplateVersion
 
-CatalogOffer = CatalogRuntime | CatalogAddon
+CatalogOffer = CatalogRuntime | CatalogAddon | CatalogAgent
 # 3.13.0rc1, 25.0.0-beta.2, 26-ea: letters between what is no letter.
 _PRE_RELEASE = re.compile(r"(?:^|[^a-z])(?:a|b|c|rc|alpha|beta|pre|preview|dev|ea|nightly|snapshot|canary)(?:[^a-z]|$)")
 SHOWN_CHARACTERS = 64
@@ -215,6 +216,8 @@ def _offers_of_kind(catalog: Catalog, kind: OfferKind) -> tuple[CatalogOffer, ..
             return catalog.runtimes
         case "addon":
             return catalog.addons
+        case "agent":
+            return catalog.agents
 
 
 def _in_channels(offer: CatalogOffer, channels: frozenset[Channel]) -> list[CatalogVersion]:
@@ -239,7 +242,7 @@ def _nothing_asked() -> CatalogProblem:
     )
 
 
-def _unknown_name(kind: Literal["runtime", "addon", "template"], name: str, names: list[str]) -> CatalogProblem:
+def _unknown_name(kind: OfferKind | Literal["template"], name: str, names: list[str]) -> CatalogProblem:
     close = get_close_matches(name, names, n=1)
     suggestion = close[0] if close else None
     of_kind = "" if kind == "runtime" else f" as {kind}s"
@@ -249,6 +252,8 @@ def _unknown_name(kind: Literal["runtime", "addon", "template"], name: str, name
             return CatalogProblem(code="runtime_not_offered", field=kind, message=message, suggestion=suggestion)
         case "addon":
             return CatalogProblem(code="addon_not_offered", field=kind, message=message, suggestion=suggestion)
+        case "agent":
+            return CatalogProblem(code="agent_not_offered", field="version", message=message, suggestion=suggestion)
         case "template":
             return CatalogProblem(code="template_not_offered", field=kind, message=message, suggestion=suggestion)
 

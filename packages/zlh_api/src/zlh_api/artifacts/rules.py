@@ -17,6 +17,7 @@ from zlh_common.schema.catalog import (
     Artifact,
     Catalog,
     CatalogAddon,
+    CatalogAgent,
     CatalogRuntime,
     CatalogVersion,
     Channel,
@@ -32,8 +33,8 @@ REFRESH_EVERY = timedelta(days=1)
 # The yearly signature is renewed by the daily run well before clients would refuse it.
 TARGETS_RENEWAL = timedelta(days=60)
 
-O = TypeVar("O", CatalogRuntime, CatalogAddon)  # noqa: E741
-CatalogOffer = CatalogRuntime | CatalogAddon
+O = TypeVar("O", CatalogRuntime, CatalogAddon, CatalogAgent)  # noqa: E741
+CatalogOffer = CatalogRuntime | CatalogAddon | CatalogAgent
 
 
 def render_catalog(
@@ -59,6 +60,7 @@ def render_catalog(
         published_at=published_at,
         runtimes=runtimes,
         addons=_render_kind("addon", latest, CatalogAddon, decided),
+        agents=_render_kind("agent", latest, CatalogAgent, decided),
         game_templates=render_templates(templates, runtimes),
     )
 
@@ -73,6 +75,7 @@ def offers_of(catalog: Catalog) -> dict[str, CatalogOffer]:
     kinds: dict[OfferKind, tuple[CatalogOffer, ...]] = {
         "runtime": catalog.runtimes,
         "addon": catalog.addons,
+        "agent": catalog.agents,
     }
     return {f"{kind}/{offer.name}": offer for kind, offers in kinds.items() for offer in offers}
 
@@ -168,10 +171,11 @@ def _render_artifact(record: BuildRecord) -> Artifact:
 
 def is_same_offer(one: Catalog, other: Catalog) -> bool:
     """Tell whether two catalogs offer the same, whenever each was published."""
-    return (one.format, one.runtimes, one.addons, one.game_templates) == (
+    return (one.format, one.runtimes, one.addons, one.agents, one.game_templates) == (
         other.format,
         other.runtimes,
         other.addons,
+        other.agents,
         other.game_templates,
     )
 

@@ -30,8 +30,9 @@ MAX_PRIVATE_ORIGINS = 16
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Channel = Literal["stable", "candidate"]
-# What an archive is offered as: a toolchain or a game server's program, a service of the platform in dev containers.
-OfferKind = Literal["runtime", "addon"]
+# What an archive is offered as: a toolchain or a game server's program, a service of the platform in dev containers,
+# the agent itself.
+OfferKind = Literal["runtime", "addon", "agent"]
 
 
 class Artifact(Report):
@@ -90,6 +91,14 @@ class CatalogAddon(Report):
     versions: tuple[CatalogVersion, ...]
 
 
+class CatalogAgent(Report):
+    """The bundle of the agent with its versions, newest first; there is one, by the name AGENT_OFFER."""
+
+    name: str
+    title: str
+    versions: tuple[CatalogVersion, ...]
+
+
 class Catalog(Report):
     """The whole catalog document, as it is signed."""
 
@@ -97,6 +106,7 @@ class Catalog(Report):
     published_at: datetime
     runtimes: tuple[CatalogRuntime, ...] = ()
     addons: tuple[CatalogAddon, ...] = ()
+    agents: tuple[CatalogAgent, ...] = ()
     game_templates: tuple[CatalogTemplate, ...] = ()
 
 

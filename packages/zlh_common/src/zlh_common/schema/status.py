@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from zlh_common.schema.agent_update import AgentSoftware
 from zlh_common.schema.game import GameReport, GameSummary
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
@@ -16,7 +17,7 @@ from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
-PROTOCOL_VERSION = 9
+PROTOCOL_VERSION = 10
 
 
 class Connection(StrEnum):
@@ -194,6 +195,8 @@ class AgentStatus(Report):
     shells: ShellReport | None = None
     # Of a game container, once its agent has heard of its game.
     game: GameReport | None = None
+    # From protocol 10 on.
+    agent: AgentSoftware | None = None
     unknown_fields: tuple[str, ...] = ()
 
 
