@@ -15,7 +15,7 @@ export function ContainerRow({ status, customer }: { status: ContainerStatus; cu
   const { settled, total, current } = summarize(status.steps);
   const isUnderWay = !status.provisioningComplete && current !== null;
   return (
-    <li className={classes["row"]} data-testid={`container-${status.vmid}`}>
+    <div className={classes["row"]} data-testid={`container-${status.vmid}`}>
       <div>
         <Link to={`/containers/${status.vmid}`} className={classes["name"]}>{status.name}</Link>
         <Text size="xs" c="dimmed" className="numbers">{status.kind} · {status.vmid}{customer !== null && <> · <Name text={customer} /></>}</Text>
@@ -35,6 +35,6 @@ export function ContainerRow({ status, customer }: { status: ContainerStatus; cu
         )}
       </div>
       <Text size="xs" c="dimmed" className={classes["above"] ?? ""} component="div"><TimeAgo time={status.createdAt} /></Text>
-    </li>
+    </div>
   );
 }

@@ -1,7 +1,6 @@
 import { Button, Group, Paper, Skeleton, Stack, Text, TextInput, Title } from "@mantine/core";
-import { Suspense } from "react";
+import { Suspense, useDeferredValue, useMemo } from "react";
 import { Link, useSearchParams } from "react-router";
-import type { ContainerStatus } from "../api/types";
 import { SuspendedBanner } from "../customers/SuspendedBanner";
 import { useCustomerNames } from "../customers/useCustomerNames";
 import { ActionButton } from "../layout/ActionButton";
@@ -11,11 +10,11 @@ import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
 import { ConnectionBanner } from "../live/ConnectionBanner";
 import { useMe } from "../session/session";
-import { ContainerRow } from "./ContainerRow";
-import classes from "./containers.module.css";
+import { ContainerRows } from "./ContainerRows";
 import { EmptyList } from "./EmptyList";
 import { filterContainers, ofCustomer, readGroup } from "./filter";
-import { useContainers } from "./queries";
+import { useContainers, useIsPartial } from "./queries";
+import { useFilterText } from "./useFilterText";
 import { whyNoCreation } from "./whyNoCreation";
 
 // What a drop-down takes is much, and the list is there before it.
@@ -28,7 +27,7 @@ export function ListPage() {
   const { data: me } = useMe();
   const names = useCustomerNames();
   const [parameters, setParameters] = useSearchParams();
-  const search = parameters.get("q") ?? "";
+  const [search, setSearch] = useFilterText(parameters.get("q") ?? "");
   const group = readGroup(parameters.get("state"));
   const customer = parameters.get("customer");
   // In the address, so that a filtered list can be kept as a bookmark and is there again on the way back.
@@ -43,10 +42,18 @@ export function ListPage() {
       { replace: true },
     );
 
+  const showAll = () => {
+    setSearch("");
+    setParameters({}, { replace: true });
+  };
+
   const whyNot = whyNoCreation(me);
   const suspended = me?.customers.filter((entry) => entry.suspended && (customer === null || entry.id === customer)) ?? [];
-  const items = query.data && ofCustomer(query.data, customer);
-  const shown = items ? filterContainers(items, group, search) : [];
+  const isPartial = useIsPartial();
+  // Of thousands a filter takes longer than a key may.
+  const words = useDeferredValue(search);
+  const items = useMemo(() => query.data && ofCustomer(query.data, customer), [query.data, customer]);
+  const shown = useMemo(() => (items ? filterContainers(items, group, words) : []), [items, group, words]);
   return (
     <Stack gap="md">
       <Group justify="space-between">
@@ -61,18 +68,23 @@ export function ListPage() {
           <Group gap="sm">
             <TextInput
               aria-label="Filter by text" placeholder="Name, runtime, address…" type="search" leftSection={<SearchIcon />} flex="1 1 220px"
-              value={search} onChange={(event) => filter("q", event.currentTarget.value)}
+              value={search}
+              onChange={(event) => {
+                setSearch(event.currentTarget.value);
+                filter("q", event.currentTarget.value);
+              }}
             />
             {names.size > 1 && <Suspense fallback={<FilterSkeleton />}><CustomerFilter customers={names} value={customer} onChange={(next) => filter("customer", next)} /></Suspense>}
             <Suspense fallback={<FilterSkeleton />}><GroupFilter items={items} value={group} onChange={(next) => filter("state", next === "all" ? null : next)} /></Suspense>
           </Group>
+          {isPartial && <Text size="sm" c="dimmed" role="status" data-testid="partial">The first {query.data.length} are here; the rest is on its way…</Text>}
           {shown.length === 0 ? (
             <Paper ta="center" py="xl">
               <Text c="dimmed">{items.length === 0 ? "This customer has no containers." : `None of your ${items.length} containers matches.`}</Text>
-              <Button variant="subtle" mt="xs" onClick={() => setParameters({}, { replace: true })}>Show all</Button>
+              <Button variant="subtle" mt="xs" onClick={showAll}>Show all</Button>
             </Paper>
           ) : (
-            <Rows items={shown} names={names.size > 1 ? names : null} />
+            <ContainerRows items={shown} names={names.size > 1 ? names : null} />
           )}
         </>
       )}
@@ -85,17 +97,6 @@ export function ListPage() {
 function CreateButton({ reason, customer }: { reason: string | null; customer: string | null }) {
   if (reason !== null) return <ActionButton leftSection={<PlusIcon />} reason={reason} onClick={() => undefined}>Create container</ActionButton>;
   return <Button component={Link} to={customer ? `/containers/new?customer=${encodeURIComponent(customer)}` : "/containers/new"} leftSection={<PlusIcon />}>Create container</Button>;
-}
-
-function Rows({ items, names }: { items: readonly ContainerStatus[]; names: ReadonlyMap<string, string> | null }) {
-  return (
-    <Paper p={0}>
-      <div className={`${classes["row"] ?? ""} ${classes["head"] ?? ""}`} aria-hidden="true">
-        <span>Name</span><span>State</span><span>Runtimes</span><span>Address</span><span>Created</span>
-      </div>
-      <ul className={classes["list"]} aria-label="Containers">{items.map((status) => <ContainerRow key={status.vmid} status={status} customer={names?.get(status.customerId) ?? null} />)}</ul>
-    </Paper>
-  );
 }
 
 function ListSkeleton() {

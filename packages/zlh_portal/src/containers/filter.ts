@@ -43,10 +43,27 @@ export function filterContainers(items: readonly ContainerStatus[], group: Group
   return items
     .filter((item) => group === "all" || groupOf(item) === group)
     .filter((item) => {
-      const haystack = [item.name, item.vmid, item.kind, item.hostname, describeRuntimes(item), describeLifecycle(item).label]
-        .join(" ")
-        .toLowerCase();
-      return words.every((word) => haystack.includes(word));
+      if (words.length === 0) return true;
+      const text = textOf(item);
+      return words.every((word) => text.includes(word));
     })
-    .sort((a, b) => b.createdAt.localeCompare(a.createdAt) || b.vmid - a.vmid);
+    .sort((a, b) => compare(b.createdAt, a.createdAt) || b.vmid - a.vmid);
+}
+
+// A container that changes is another object.
+const texts = new WeakMap<ContainerStatus, string>();
+
+/** Return what a container is found by, put together once. */
+function textOf(item: ContainerStatus): string {
+  let text = texts.get(item);
+  if (text === undefined) {
+    text = [item.name, item.vmid, item.kind, item.hostname, describeRuntimes(item), describeLifecycle(item).label].join(" ").toLowerCase();
+    texts.set(item, text);
+  }
+  return text;
+}
+
+/** By their characters alone: to compare moments as a language does takes fifty times as long. */
+function compare(one: string, other: string): number {
+  return one < other ? -1 : one > other ? 1 : 0;
 }

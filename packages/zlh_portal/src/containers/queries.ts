@@ -8,6 +8,7 @@ import { isChecking } from "./proof";
 import { isMoving } from "./states";
 
 export const LIST = ["containers"] as const;
+const PARTIAL = ["containers-partial"] as const;
 const proofKey = (vmid: number) => ["proof", vmid] as const;
 export const oneKey = (vmid: number) => ["container", vmid] as const;
 
@@ -17,7 +18,8 @@ const HEAL_MS = 60_000;
 const POLL_MS = 5_000;
 const POLL_MOVING_MS = 2_000;
 
-async function fetchAll(signal: AbortSignal): Promise<ContainerStatus[]> {
+/** Ask for every page; `onPage` is told what is there after each but the last. */
+async function fetchAll(signal: AbortSignal, onPage: (soFar: ContainerStatus[]) => void): Promise<ContainerStatus[]> {
   const all: ContainerStatus[] = [];
   for (let after: number | undefined; ; ) {
     const query = after === undefined ? { limit: PAGE } : { after, limit: PAGE };
@@ -25,17 +27,36 @@ async function fetchAll(signal: AbortSignal): Promise<ContainerStatus[]> {
     all.push(...page.items);
     const next = Number(page.next ?? NaN);
     if (Number.isNaN(next)) return all;
+    onPage([...all]);
     after = next;
   }
 }
 
 export function useContainers() {
   const isLive = useIsLive();
+  const queries = useQueryClient();
   return useQuery({
     queryKey: LIST,
-    queryFn: ({ signal }) => fetchAll(signal),
+    queryFn: async ({ signal }) => {
+      // The first rows are shown while the others are asked for. A list that is there already stays until all of it is new.
+      const isFirst = queries.getQueryData(LIST) === undefined;
+      try {
+        return await fetchAll(signal, (soFar) => {
+          if (!isFirst) return;
+          queries.setQueryData(LIST, soFar);
+          queries.setQueryData(PARTIAL, true);
+        });
+      } finally {
+        queries.setQueryData(PARTIAL, false);
+      }
+    },
     refetchInterval: ({ state }) => (isLive ? HEAL_MS : state.data?.some(isMoving) ? POLL_MOVING_MS : POLL_MS),
   });
+}
+
+/** Whether the list is still short of containers that are on their way. */
+export function useIsPartial(): boolean {
+  return useQuery({ queryKey: PARTIAL, queryFn: () => false, enabled: false, initialData: false }).data;
 }
 
 export function useContainer(vmid: number) {

@@ -5,9 +5,13 @@ import { Link, NavLink, Outlet, useMatch, useNavigate } from "react-router";
 import { LiveBadge } from "../live/LiveBadge";
 import { useMe, useSignOut, useWhyNot } from "../session/session";
 import { ColorSchemeButton } from "./ColorSchemeButton";
+import { lazily } from "./lazily";
 import { Mark, PersonIcon } from "./icons";
 import { Name } from "./Name";
 import classes from "./Shell.module.css";
+
+// Nobody presses a key before the page is there.
+const Keyboard = lazily("Keyboard", () => import("../keyboard/Keyboard"));
 
 export function Shell() {
   const people = useCustomersLink();
@@ -31,6 +35,7 @@ export function Shell() {
             </Group>
             <Group gap="xs" wrap="nowrap">
               <LiveBadge />
+              <Suspense><Keyboard /></Suspense>
               <ColorSchemeButton />
               <AccountMenu />
             </Group>

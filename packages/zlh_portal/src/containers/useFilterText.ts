@@ -1,0 +1,19 @@
+/** The text of a filter that stands in the address: the field has what is typed at once, the address follows. */
+import { useState } from "react";
+import { NavigationType, useLocation, useNavigationType } from "react-router";
+
+/**
+ * Return what the field shows and how it is set. The address is brought up to date by its own navigation, which may come after the
+ * next key, so it is listened to only where somebody else has changed it: a link, or the way back.
+ */
+export function useFilterText(inAddress: string): [string, (text: string) => void] {
+  const { key } = useLocation();
+  const type = useNavigationType();
+  const [text, setText] = useState(inAddress);
+  const [seen, setSeen] = useState(key);
+  if (key !== seen) {
+    setSeen(key);
+    if (type !== NavigationType.Replace) setText(inAddress);
+  }
+  return [text, setText];
+}
