@@ -3,12 +3,13 @@ import { Text, useComputedColorScheme, useMantineColorScheme } from "@mantine/co
 import { notifications } from "@mantine/notifications";
 import { createSpotlight, Spotlight } from "@mantine/spotlight";
 import "@mantine/spotlight/styles.css";
-import { useEffect, useState } from "react";
+import { type KeyboardEvent, useEffect, useState } from "react";
 import { useNavigate } from "react-router";
 import { asApiError } from "../api/problem";
-import { useContainer, useContainers, usePower } from "../containers/queries";
+import { useContainers, usePower } from "../containers/queries";
 import { SearchIcon } from "../layout/icons";
-import { useMe, useRights, useSignOut } from "../session/session";
+import { rightsOn } from "../session/permissions";
+import { useMe, useSignOut } from "../session/session";
 import { actsFor, type Command, containersAsCommands, OF_THE_PORTAL, pagesFor, rank } from "./commands";
 
 interface Props {
@@ -19,34 +20,31 @@ interface Props {
 }
 
 export function Palette({ vmid, onKeys, onClose }: Props) {
-  return vmid === null ? <Found acts={[]} onKeys={onKeys} onClose={onClose} /> : <AtContainer vmid={vmid} onKeys={onKeys} onClose={onClose} />;
-}
-
-function AtContainer({ vmid, onKeys, onClose }: Props & { vmid: number }) {
-  const { data: status } = useContainer(vmid);
-  return status ? <WithActs status={status} onKeys={onKeys} onClose={onClose} /> : <Found acts={[]} onKeys={onKeys} onClose={onClose} />;
-}
-
-function WithActs({ status, ...others }: { status: Parameters<typeof actsFor>[0]; onKeys: () => void; onClose: () => void }) {
-  const rights = useRights(status);
-  return <Found acts={actsFor(status, rights)} vmid={status.vmid} {...others} />;
-}
-
-function Found({ acts, vmid, onKeys, onClose }: { acts: readonly Command[]; vmid?: number; onKeys: () => void; onClose: () => void }) {
   const { data: me } = useMe();
-  const { data: items } = useContainers();
+  const { data: items = [] } = useContainers();
   const [search, setSearch] = useState("");
   // One for each time it is opened: what was selected the last time means nothing now.
   const [[store, spotlight]] = useState(createSpotlight);
   const perform = usePerform(vmid ?? 0, onKeys);
   useEffect(() => spotlight.open(), [spotlight]);
-  const shown = rank([...acts, ...containersAsCommands(items ?? []), ...pagesFor(me ?? undefined), ...OF_THE_PORTAL], search);
+  // Of the list, so that the page may change below while somebody types.
+  const here = items.find((item) => item.vmid === vmid);
+  const acts = here ? actsFor(here, rightsOn(me, here)) : [];
+  const shown = rank([...acts, ...containersAsCommands(items), ...pagesFor(me ?? undefined), ...OF_THE_PORTAL], search);
+  // The library marks the first one in the list as it was when the key came; what has changed since has no mark.
+  const takeFirst = (event: KeyboardEvent) => {
+    const [first] = shown;
+    if (event.key !== "Enter" || event.nativeEvent.isComposing || !first || document.querySelector("[data-action][data-selected]")) return;
+    event.preventDefault();
+    perform(first);
+    spotlight.close();
+  };
   return (
     <Spotlight.Root
       store={store} shortcut={null} query={search} onQueryChange={setSearch} onSpotlightClose={onClose} scrollable maxHeight="60vh" transitionProps={{ duration: 0 }}
       title="Find a container, a page or an act" data-testid="palette"
     >
-      <Spotlight.Search placeholder="A container, a page, an act…" leftSection={<SearchIcon />} aria-label="Find a container, a page or an act" />
+      <Spotlight.Search onKeyDown={takeFirst} placeholder="A container, a page, an act…" leftSection={<SearchIcon />} aria-label="Find a container, a page or an act" />
       <Spotlight.ActionsList>
         {shown.map((command) => (
           <Spotlight.Action key={command.id} onClick={() => perform(command)}>
