@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from component.archives.harness import PARTIAL, STAGING, Odd, Workshop, read_to_end, write_archive
@@ -69,6 +69,7 @@ def make_tree(folder: Path, tree: dict[bytes, tuple[str, bytes, int]]) -> None:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES, st.sampled_from(OURS))
+@example({b".zlh-new": ("file", b"", 0o644), b"a/.zlh-part": ("file", b"x", 0o644)}, "zip")
 def test_any_tree_comes_out_as_it_went_in(tree: dict[bytes, tuple[str, bytes, int]], form: str) -> None:
     """Names of any bytes, links as links, rights, times, empty folders and empty files."""
     with made_ground(in_memory=True) as ground:

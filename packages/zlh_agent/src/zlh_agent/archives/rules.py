@@ -81,7 +81,9 @@ def is_link_inside(parts: Sequence[bytes], target: bytes) -> bool:
 
 def is_ours(name: bytes) -> bool:
     """Tell whether a file is one of ours that is still being written."""
-    return name.startswith(b".") and name.endswith((b".zlh-part", b".zlh-new"))
+    stem, dot, ending = name.rpartition(b".")
+    # Something of ours stands between: a customer's own `.zlh-new` is a file like any other.
+    return dot != b"" and ending in {b"zlh-part", b"zlh-new"} and stem.startswith(b".") and len(stem) > 1
 
 
 def plan_names(paths: Sequence[bytes]) -> list[tuple[list[bytes], int]] | None:
