@@ -64,9 +64,21 @@ async def test_the_palette_finds_a_container_and_acts_on_it(page: Page, stack: S
     await expect(page.locator(".xterm-rows")).to_contain_text("echo gc?")
     await page.keyboard.press("Control+k")
     await expect(search).to_have_count(0)
-    await page.get_by_role("button", name="Find a container, a page or an act").first.click()
+    await page.get_by_role("button", name="Find a container, a page or an act").click()
     await expect(search).to_be_focused()
     await page.keyboard.type("no such thing")
     await expect(page.get_by_text("Nothing of that name.")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(search).to_have_count(0)
+
+
+async def test_a_phone_has_room_for_the_frame(page: Page, stack: Stack) -> None:
+    """Nothing of the frame stands beyond the edge, and the account is reached."""
+    await page.set_viewport_size({"width": 390, "height": 780})
+    await sign_in(page, stack)
+    account = page.get_by_role("button", name="Account menu")
+    box = await account.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    await account.click()
+    await expect(page.get_by_role("menuitem", name="Sign out")).to_be_visible()

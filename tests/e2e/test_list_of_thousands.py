@@ -52,7 +52,7 @@ async def serve_many(page: Page, many: list[dict[str, Any]]) -> list[int]:
 
 
 async def test_ten_thousand_scroll_and_are_found(page: Page, stack: Stack, vmid: int) -> None:
-    """So many rows as are in sight are in the page, at either end and when filtered, and each says which of how many."""
+    """As many rows as are in sight are in the page, at either end and when filtered, and each says its place."""
     status, one = await stack.call("GET", f"/api/containers/{vmid}/status")
     assert status == 200
     asked = await serve_many(page, make_many(one))

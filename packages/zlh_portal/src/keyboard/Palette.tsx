@@ -10,6 +10,7 @@ import { useContainers, usePower } from "../containers/queries";
 import { SearchIcon } from "../layout/icons";
 import { rightsOn } from "../session/permissions";
 import { useMe, useSignOut } from "../session/session";
+import classes from "./keyboard.module.css";
 import { actsFor, type Command, containersAsCommands, OF_THE_PORTAL, pagesFor, rank } from "./commands";
 
 interface Props {
@@ -42,14 +43,14 @@ export function Palette({ vmid, onKeys, onClose }: Props) {
   return (
     <Spotlight.Root
       store={store} shortcut={null} query={search} onQueryChange={setSearch} onSpotlightClose={onClose} scrollable maxHeight="60vh" transitionProps={{ duration: 0 }}
-      title="Find a container, a page or an act" data-testid="palette"
+      title="Find a container, a page or an act" classNames={{ header: "visually-hidden" }} data-testid="palette"
     >
       <Spotlight.Search onKeyDown={takeFirst} placeholder="A container, a page, an act…" leftSection={<SearchIcon />} aria-label="Find a container, a page or an act" />
       <Spotlight.ActionsList>
         {shown.map((command) => (
           <Spotlight.Action key={command.id} onClick={() => perform(command)}>
             <Text size="sm" fw={550} component="span" style={{ overflowWrap: "anywhere" }}><bdi>{command.label}</bdi></Text>
-            <Text size="xs" c="dimmed" component="span" ml={8} className="numbers">{command.hint || command.group}</Text>
+            <Text size="xs" component="span" ml={8} className={`numbers ${classes["hint"]}`}>{command.hint || command.group}</Text>
           </Spotlight.Action>
         ))}
         {shown.length === 0 && <Spotlight.Empty>Nothing of that name. Try a number, or the first letters of a page.</Spotlight.Empty>}
