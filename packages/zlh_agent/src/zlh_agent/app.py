@@ -22,7 +22,6 @@ from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.metrics import routes as metrics_routes
 from zlh_agent.mods import routes as mod_routes
-from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.parts import Parts, open_parts
 from zlh_agent.ports import routes as port_routes
 from zlh_agent.ports.service import PortService
@@ -38,6 +37,7 @@ from zlh_agent.uploads import routes as upload_routes
 from zlh_agent.web.server import build_application
 from zlh_agent.web.tls import hold_little
 from zlh_common.errors import ConfigInvalid, ZlhError
+from zlh_common.notify import feed_watchdog, notify
 
 log = structlog.get_logger()
 # Of the first line of a request, which has its query.

@@ -198,6 +198,7 @@ def _traefik_static(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     from zlh_api.app.serve import serve
     from zlh_api.config.load import load_config
+    from zlh_common.notify import feed_watchdog, notify
 
     config = load_config(arguments.config or home() / "api.toml")
     configure_logs(level=config.log_level)
@@ -205,9 +206,18 @@ def _serve(arguments: argparse.Namespace) -> int:
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            notify("STOPPING=1")
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await serve(config, stop=stop, ready=lambda: None)
+            loop.add_signal_handler(number, end)
+        feeder = asyncio.create_task(feed_watchdog())
+        try:
+            await serve(config, stop=stop, ready=lambda: notify("READY=1"))
+        finally:
+            feeder.cancel()
 
     asyncio.run(run())
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zlh_agent.notify import feed_watchdog, notify
+from zlh_common.notify import feed_watchdog, notify
 
 
 @pytest.fixture(params=["path", "abstract"])

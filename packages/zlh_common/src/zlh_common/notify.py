@@ -1,4 +1,4 @@
-"""Tells systemd how the agent is: one datagram a message (sd_notify); without systemd nothing happens."""
+"""Tells systemd how a daemon of ours is: one datagram a message (sd_notify); without systemd nothing happens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 
 
 def notify(message: str) -> None:
-    """Send `READY=1`, `STOPPING=1`, `WATCHDOG=1` …; raises nothing, since the agent works without an audience."""
+    """Send `READY=1`, `STOPPING=1`, `WATCHDOG=1` …; raises nothing, since a daemon works without an audience."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
