@@ -62,6 +62,14 @@ agent-bundle: $(READY) ## build the agent for all Pythons that containers have, 
 template: $(READY) ## build the container template, agent included, as FOLDER (root)
 	@$(BIN)/python deploy/container/build_template.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
 
+.PHONY: release
+release: portal ## build a release into dist/<version>; its templates too where root runs it
+	@PYTHONPATH=deploy/agent $(BIN)/python deploy/release/build_release.py $(or $(DIST),dist)
+
+.PHONY: version
+version: ## print the product's version, or write another everywhere: make version V=1.2.3
+	@$(PYTHON) deploy/release/versions.py $(V)
+
 .PHONY: portal
 portal: $(READY) ## build the portal (make dev does it by itself)
 	@$(BIN)/zlh-api portal

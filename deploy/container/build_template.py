@@ -1,7 +1,8 @@
 """Builds the template of our containers: Debian 12 with systemd, its users, and the agent, as a root file system.
 
     build_template.py <folder>                    makes <folder>, a root file system that belongs to root
-    build_template.py <folder> --archive <file>   packs it besides, as a template for Proxmox VE (a name in .tar.zst)
+    build_template.py <folder> --archive <file>   packs it besides, with its owners in numbers (a name in .tar.zst)
+    build_template.py <folder> --for-proxmox      makes one for Proxmox VE; packed, it is a template there
     build_template.py <folder> --shift 100000     makes one for the lxc driver, which belongs to root of its containers
     build_template.py <folder> --bundle <folder>  with an agent that was built before, instead of this checkout's
 
@@ -48,20 +49,21 @@ def main() -> None:
     agent = parser.add_mutually_exclusive_group()
     agent.add_argument("--bundle", type=Path, metavar="FOLDER", help="the bundle of a version, as build_bundle made it")
     agent.add_argument("--python", action="append", default=[], help="build the agent for this Python alone")
-    parser.add_argument("--archive", type=Path, metavar="FILE", help="pack it as .tar.zst for Proxmox VE as well")
+    parser.add_argument("--for-proxmox", action="store_true", help="with what brings up its network there")
+    parser.add_argument("--archive", type=Path, metavar="FILE", help="pack it as .tar.zst as well")
     parser.add_argument("--shift", type=int, default=0, metavar="ID", help="give it to the users of containers from ID")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("A root file system can only be made by root.")
     if not arguments.agent_alone:
-        build(arguments.folder, suite=arguments.suite, is_for_proxmox=arguments.archive is not None)
+        build(arguments.folder, suite=arguments.suite, is_for_proxmox=arguments.for_proxmox)
     add_agent(arguments.folder, bundle=arguments.bundle, pythons=arguments.python)
-    if arguments.archive:
-        pack(arguments.folder, arguments.archive)
     if arguments.shift:
         parts = ("opt/zlh", "etc/systemd/system", "etc/zlh") if arguments.agent_alone else (".",)
         for part in parts:
             shift(arguments.folder / part, arguments.shift)
+    if arguments.archive:
+        pack(arguments.folder, arguments.archive)
     print(arguments.folder)
 
 

@@ -119,7 +119,7 @@ def own_settings(root: Path, **changes: object) -> LxcSettings:
     pid = os.getpid()
     settings: dict[str, object] = {
         "root": root,
-        "template": ensure_template(),
+        "template": changes.get("template") or ensure_template(),
         "bridge": remains.bridges_of(pid)[0],
         "block": ipaddress.IPv4Network(f"10.{64 + pid // 250 % 60}.{pid % 250}.0/24"),
         "artifacts_port": 20_000 + pid % 10_000,
