@@ -43,7 +43,7 @@ test: $(READY) ## all tests; what needs root or a system package is skipped with
 check: $(READY) ## lint, types and structure: under a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo deploy/agent deploy/container
+	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo deploy/agent deploy/container deploy/release
 	@$(BIN)/python -m pytest -q tests/architecture
 
 .PHONY: portal-check
@@ -55,12 +55,20 @@ bench: $(READY) ## measure, side by side with peers; writes bench-results/
 	@$(BIN)/python tests/bench/run.py
 
 .PHONY: agent-bundle
-agent-bundle: $(READY) ## build the agent for Debian 12 into FOLDER
+agent-bundle: $(READY) ## build the agent for all Pythons that containers have, into FOLDER
 	@$(BIN)/python deploy/agent/build_bundle.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
 
 .PHONY: template
 template: $(READY) ## build the container template, agent included, as FOLDER (root)
 	@$(BIN)/python deploy/container/build_template.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
+
+.PHONY: release
+release: portal ## build a release into dist/<version>; its templates too where root runs it
+	@PYTHONPATH=deploy/agent $(BIN)/python deploy/release/build_release.py $(or $(DIST),dist)
+
+.PHONY: version
+version: ## print the product's version, or write another everywhere: make version V=1.2.3
+	@$(PYTHON) deploy/release/versions.py $(V)
 
 .PHONY: portal
 portal: $(READY) ## build the portal (make dev does it by itself)

@@ -1,8 +1,10 @@
 """Builds the template of our containers: Debian 12 with systemd, its users, and the agent, as a root file system.
 
     build_template.py <folder>                    makes <folder>, a root file system that belongs to root
-    build_template.py <folder> --archive <file>   packs it besides, as a template for Proxmox VE (a name in .tar.zst)
+    build_template.py <folder> --archive <file>   packs it besides, with its owners in numbers (a name in .tar.zst)
+    build_template.py <folder> --for-proxmox      makes one for Proxmox VE; packed, it is a template there
     build_template.py <folder> --shift 100000     makes one for the lxc driver, which belongs to root of its containers
+    build_template.py <folder> --bundle <folder>  with an agent that was built before, instead of this checkout's
 
 Needs root and Debian's mmdebstrap. The agent is there and enabled, and starts once its driver has put
 `/etc/zlh/agent.toml` and its keys in.
@@ -15,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import zstandard
@@ -43,32 +46,34 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the root file system to make; must not be there yet")
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--agent-alone", action="store_true", help="renew the agent in a template that is there")
-    parser.add_argument("--archive", type=Path, metavar="FILE", help="pack it as .tar.zst for Proxmox VE as well")
+    agent = parser.add_mutually_exclusive_group()
+    agent.add_argument("--bundle", type=Path, metavar="FOLDER", help="the bundle of a version, as build_bundle made it")
+    agent.add_argument("--python", action="append", default=[], help="build the agent for this Python alone")
+    parser.add_argument("--for-proxmox", action="store_true", help="with what brings up its network there")
+    parser.add_argument("--archive", type=Path, metavar="FILE", help="pack it as .tar.zst as well")
     parser.add_argument("--shift", type=int, default=0, metavar="ID", help="give it to the users of containers from ID")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("A root file system can only be made by root.")
-    if arguments.agent_alone:
-        add_agent(arguments.folder)
-    else:
-        build(arguments.folder, suite=arguments.suite, is_for_proxmox=arguments.archive is not None)
-    if arguments.archive:
-        pack(arguments.folder, arguments.archive)
+    if not arguments.agent_alone:
+        build(arguments.folder, suite=arguments.suite, is_for_proxmox=arguments.for_proxmox)
+    add_agent(arguments.folder, bundle=arguments.bundle, pythons=arguments.python)
     if arguments.shift:
         parts = ("opt/zlh", "etc/systemd/system", "etc/zlh") if arguments.agent_alone else (".",)
         for part in parts:
             shift(arguments.folder / part, arguments.shift)
+    if arguments.archive:
+        pack(arguments.folder, arguments.archive)
     print(arguments.folder)
 
 
 def build(folder: Path, *, suite: str = "bookworm", is_for_proxmox: bool = False) -> None:
-    """Make the root file system `folder`."""
+    """Make the root file system `folder`, without an agent."""
     packages = (*PACKAGES, *PROXMOX_PACKAGES) if is_for_proxmox else PACKAGES
     run_apart(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(folder)])
     add_users(folder)
     settle_names(folder)
     settle_systemd(folder)
-    add_agent(folder)
 
 
 def run_apart(argv: list[str]) -> None:
@@ -156,21 +161,40 @@ def settle_sshd(folder: Path) -> None:
     )
 
 
-def add_agent(folder: Path) -> None:
-    """Put the agent's bundle and unit in, enabled."""
-    builder = [sys.executable, str(ROOT / "deploy/agent/build_bundle.py"), str(folder / "opt/zlh/agent")]
-    built = subprocess.run(builder, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    current = folder / "opt/zlh/agent/current"
+def add_agent(folder: Path, *, bundle: Path | None = None, pythons: Sequence[str] = ()) -> None:
+    """Put the agent's bundle and unit in, enabled: a bundle that is there, or one that is built now."""
+    place = folder / "opt/zlh/agent"
+    built = build_bundle(place, pythons) if bundle is None else copy_bundle(bundle, place)
+    current = place / "current"
     current.unlink(missing_ok=True)
-    current.symlink_to(Path(built).name)
+    current.symlink_to(built.name)
     units = folder / "etc/systemd/system"
     for unit in ("zlh-agent.service", "zlh.slice"):
-        shutil.copy(ROOT / "deploy/agent" / unit, units)
+        shutil.copy(built / "system" / unit, units)
+    launcher = built / "system/launcher.py"
+    if launcher.exists():
+        shutil.copy(launcher, place)
     (units / "multi-user.target.wants").mkdir(exist_ok=True)
     wanted = units / "multi-user.target.wants/zlh-agent.service"
     wanted.unlink(missing_ok=True)
     wanted.symlink_to("/etc/systemd/system/zlh-agent.service")
     (folder / "etc/zlh").mkdir(mode=0o700, exist_ok=True)
+
+
+def build_bundle(place: Path, pythons: Sequence[str]) -> Path:
+    """Build the agent of this checkout; return the folder of its version."""
+    builder = [sys.executable, str(ROOT / "deploy/agent/build_bundle.py"), str(place)]
+    chosen = [f"--python={python}" for python in pythons]
+    return Path(subprocess.run([*builder, *chosen], check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+
+
+def copy_bundle(bundle: Path, place: Path) -> Path:
+    """Copy a bundle, which belongs to root from then on; return the folder of its version."""
+    target = place / bundle.name
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    subprocess.run(["cp", "-dR", "--preserve=mode", "--", str(bundle), str(target)], check=True)
+    return target
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -241,7 +240,7 @@ def _ping(port: int) -> dict[str, object]:
 
 async def audit(platform: LxcPlatform) -> str:
     """Return what is found that belongs to no container."""
-    command = [sys.executable, "-m", "zlh_api", "audit", "--config", str(platform.folder / "api.toml")]
+    command = [*platform.program, "audit", "--config", str(platform.folder / "api.toml")]
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)

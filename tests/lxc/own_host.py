@@ -76,12 +76,13 @@ def ensure_template() -> Path:
             remove_half_built(root)
             (folder / "checkout").write_text(str(ROOT))
             remove_orphans(place)
-            subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
+            build = [*builder, str(root), "--python=3.11", "--shift", str(SHIFT)]
+            subprocess.run(build, check=True, capture_output=True)
             ready.write_text(made_by)
         run, renewed = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), folder / "renewed"
         if not run or not renewed.exists() or renewed.read_text() != run:
             renewed.unlink(missing_ok=True)
-            renew = [*builder, str(root), "--agent-alone", "--shift", str(SHIFT)]
+            renew = [*builder, str(root), "--agent-alone", "--python=3.11", "--shift", str(SHIFT)]
             subprocess.run(renew, check=True, capture_output=True)
             renewed.write_text(run)
     return root
@@ -118,7 +119,7 @@ def own_settings(root: Path, **changes: object) -> LxcSettings:
     pid = os.getpid()
     settings: dict[str, object] = {
         "root": root,
-        "template": ensure_template(),
+        "template": changes.get("template") or ensure_template(),
         "bridge": remains.bridges_of(pid)[0],
         "block": ipaddress.IPv4Network(f"10.{64 + pid // 250 % 60}.{pid % 250}.0/24"),
         "artifacts_port": 20_000 + pid % 10_000,

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from zlh_api.config.load import load_config
 from zlh_api.customers.secret import Secret
 from zlh_api.database.pool import Database
 
+CHECKOUT = (sys.executable, "-m", "zlh_api")
 EMAIL, PASSWORD, TOKEN = "owner@example.test", "correct horse battery", "zlh_lxc_token_of_the_owner"
 
 
@@ -41,6 +42,8 @@ class LxcPlatform:
     proxy_pid: int
     # Where the containers of the host are.
     root: Path
+    # What `zlh-api` is: this checkout's, unless another is meant.
+    program: Sequence[str] = CHECKOUT
     api: subprocess.Popen[bytes] | None = None
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -87,7 +90,7 @@ class LxcPlatform:
         """Start the API."""
         with (self.folder / "api.log").open("ab") as log:
             self.api = subprocess.Popen(
-                [sys.executable, "-m", "zlh_api", "serve", "--config", str(self.folder / "api.toml")],
+                [*self.program, "serve", "--config", str(self.folder / "api.toml")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -110,11 +113,14 @@ async def running_platform(
     zone: str | None = None,
     trusted_root: Path | None = None,
     has_games: bool = False,
+    program: Sequence[str] = CHECKOUT,
+    more: str = "",
 ) -> AsyncIterator[LxcPlatform]:
     """Run it until the block ends; its containers are the host's.
 
     With a zone its names lie there and are served by HTTPS, by a certificate of `ca` in the folder. Runtimes can be had
-    with the root that their catalog is signed by. With games the proxy has one port of each protocol for them.
+    with the root that their catalog is signed by. With games the proxy has one port of each protocol for them. `more`
+    is the end of the configuration's file.
     """
     async with AsyncExitStack() as opened:
         # Each takes seconds to start and to stop, and a loop that is held is a fault.
@@ -122,11 +128,15 @@ async def running_platform(
         traefik = await asyncio.to_thread(opened.enter_context, traefik_run)
         port = free_port()
         dev = {"apiUrl": f"http://127.0.0.1:{port}", **_public_side(traefik, zone)}
-        platform = LxcPlatform(folder, dsn, dev, proxy_pid=traefik.program.pid, root=host.settings.root)
+        platform = LxcPlatform(
+            folder, dsn, dev, proxy_pid=traefik.program.pid, root=host.settings.root, program=program
+        )
         if zone is not None:
             await asyncio.to_thread(_certify, traefik, folder, zone)
         write = partial(_write_config, platform, host, traefik, port, zone=zone, trusted_root=trusted_root)
         await asyncio.to_thread(write)
+        with (folder / "api.toml").open("a") as config:
+            config.write(more)
         async with open_parts(await asyncio.to_thread(load_config, folder / "api.toml")) as parts:
             await parts.wishes.accounts.users.ensure_operator(
                 email=EMAIL, password=Secret(PASSWORD), customer_name="ours",

@@ -50,9 +50,11 @@ def served(tree: Path, address: str, port: int | None) -> Iterator[None]:
     with http.server.ThreadingHTTPServer((address, port or 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield
-        server.shutdown()
-        thread.join()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture

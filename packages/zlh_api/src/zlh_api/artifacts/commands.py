@@ -47,6 +47,8 @@ def add_parser(subparsers: Any, *, folder: Path | None = None, keys: Path | None
     init = commands.add_parser("init", parents=[common, keyed], help="make keys and an empty tree; harmless to repeat")
     add_root_arguments(init)
     _add_build(commands, common)
+    taken = commands.add_parser("import", parents=[common], help="take in the archives of a release; then `publish`")
+    taken.add_argument("release", type=Path, metavar="FOLDER", help="the folder of the release")
     commands.add_parser("publish", parents=[common, keyed], help="sign the catalog of everything that is built")
     verify = commands.add_parser("verify", parents=[common], help="compare every file with what is signed")
     verify.add_argument("--keys", type=Path, default=keys, help="trust the root in this folder, not the tree's own")
@@ -85,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     commands = {
         "init": _init,
         "build": _build,
+        "import": _import,
         "publish": _publish,
         "verify": _verify,
         "serve": _serve,
@@ -179,6 +182,15 @@ def _resolve_templates(args: argparse.Namespace, templates: list[TemplateFile], 
         what = "kept as it was" if one.is_kept else "left out"
         _say(f"{what}: template {one.name}: {one.error.detail} [{one.error.code}]")
     return all(isinstance(one.error, ABSENT) and not args.names for one in unresolved)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from zlh_api.artifacts.importing import import_archives  # noqa: PLC0415 - see above
+
+    for taken in import_archives(args.dir, args.release):
+        record, how = taken.record, "there already" if taken.reused else "taken in"
+        _say(f"{record.path}  {record.size / 1e6:.1f} MB  {how}")
+    return 0
 
 
 def _publish(args: argparse.Namespace) -> int:

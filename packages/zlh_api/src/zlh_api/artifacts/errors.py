@@ -116,6 +116,30 @@ class ArtifactAlreadyPublished(ZlhError):
         )
 
 
+class ArtifactDiffers(ZlhError):
+    """A release has other bytes for an archive that clients may be fetching."""
+
+    code, status = "artifact_differs", 409
+
+    def __init__(self, *, archive: str, held: str, offered: str) -> None:
+        super().__init__(
+            f"{archive} is published as {held} and the release has it as {offered}; a published archive never changes, "
+            "so make the release anew under another version.",
+            archive=archive,
+        )
+
+
+class NothingToImport(ZlhError):
+    """A folder holds no archives to be taken in."""
+
+    code, status = "artifacts_nothing_to_import", 404
+
+    def __init__(self, *, folder: Path) -> None:
+        super().__init__(
+            f"{folder} holds no archives with their records; name the folder of a release, in which `artifacts` is."
+        )
+
+
 class ArtifactsNotInitialised(ZlhError):
     """The folder holds no published catalog yet."""
 

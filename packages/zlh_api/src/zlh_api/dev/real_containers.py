@@ -126,7 +126,7 @@ def _build(builder: Path, target: Path, *, source: Path | None) -> None:
     note_template(target)
     unfinished = target.with_name(f".{target.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    build = [sys.executable, str(builder), str(unfinished), "--shift", str(FIRST_ID)]
+    build = [sys.executable, str(builder), str(unfinished), "--python=3.11", "--shift", str(FIRST_ID)]
     if source is not None:
         _run(["cp", "-a", "--reflink=auto", "--", str(source), str(unfinished)])
         build.append("--agent-alone")
