@@ -9,7 +9,6 @@ import { PlusIcon, SearchIcon } from "../layout/icons";
 import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
-import { ConnectionBanner } from "../live/ConnectionBanner";
 import { useMe } from "../session/session";
 import { ContainerRow } from "./ContainerRow";
 import classes from "./containers.module.css";
@@ -77,7 +76,6 @@ export function ListPage() {
         </>
       )}
       {query.isPending && <ListSkeleton />}
-      <ConnectionBanner query={query} />
     </Stack>
   );
 }
