@@ -27,7 +27,7 @@ export function ComeBack({ email }: { email: string }) {
         <h1 id="come-back" className={classes["title"]}>Your session has ended</h1>
         <Text size="sm">Sign in as {isolate(email)} and go on where you were. What you have typed is still there.</Text>
         <SignInForm email={email} />
-        <Button variant="subtle" color="gray" onClick={() => window.location.assign("/login")}>Leave it, and sign in as somebody else</Button>
+        <Button variant="subtle" color="gray" onClick={() => window.location.assign("/login")}>Leave it, and use another account</Button>
       </Stack>
     </dialog>
   );
