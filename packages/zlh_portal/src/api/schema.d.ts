@@ -1564,7 +1564,7 @@ export interface paths {
         };
         /**
          * Changes of containers as they happen
-         * @description Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, `container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be installed has changed. Lines that begin with a colon say that the stream is alive. It begins with what changes from now on, so read the lists once it is open; it ends with the session or token that it was opened with.
+         * @description Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, `container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be installed has changed, and `still-here` when nothing else was told for a while. It begins with what changes from now on, so read the lists once it is open; it ends with the session or token that it was opened with.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -4808,6 +4808,11 @@ export interface components {
          * @enum {string}
          */
         StepState: "done" | "failed" | "pending" | "running" | "skipped";
+        /**
+         * StillHere
+         * @description `still-here` on `GET /api/events`: nothing else was to be told for a while, and the stream is alive.
+         */
+        StillHere: Record<string, never>;
         /**
          * StopPolicy
          * @description How a process is asked to end: the command, then the signal, then SIGKILL to all that it has started.

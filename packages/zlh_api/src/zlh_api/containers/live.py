@@ -23,6 +23,8 @@ from zlh_common.schema.structs import encode
 log = structlog.get_logger()
 # A comment line this often keeps proxies from closing a quiet stream.
 HEARTBEAT_S = 15
+# An event and no comment: a page hears of those alone, and so finds out that nothing comes any more.
+STILL_HERE = b"event: still-here\ndata: {}\n\n"
 # Changes within this time reach a watcher as one.
 COALESCE_S = 0.05
 # So many entries of one container's history are shown at once; who needs the rest asks for it.
@@ -108,7 +110,8 @@ class LiveContainers:
 
     async def stream(self, call: Call) -> web.StreamResponse:
         """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID,
-        `container-event` with an entry of its history, `catalog` when what can be installed has changed.
+        `container-event` with an entry of its history, `catalog` when what can be installed has changed, and
+        `still-here` when nothing else was said for a while.
 
         It ends as well when the caller's session or token does; a role that is given or taken away counts from the next
         event.
@@ -126,7 +129,7 @@ class LiveContainers:
                     async with asyncio.timeout(HEARTBEAT_S):
                         changed, happened = await watcher.take()
                 except TimeoutError:
-                    await response.write(b": still here\n\n")
+                    await response.write(STILL_HERE)
                     continue
                 await call.wait_certain()
                 if published_at := watcher.take_catalog():

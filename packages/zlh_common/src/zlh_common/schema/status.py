@@ -256,6 +256,10 @@ class ContainerStatus(Report):
     game: GameSummary | None = None
 
 
+class StillHere(Report):
+    """`still-here` on `GET /api/events`: nothing else was to be told for a while, and the stream is alive."""
+
+
 class ContainerDeleted(Report):
     """`container-deleted` on `GET /api/events`: a container that was shown there is gone."""
 
