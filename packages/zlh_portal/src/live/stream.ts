@@ -9,6 +9,7 @@ export interface Listener {
   onDeleted(vmid: number): void;
   onEntry(vmid: number, entry: HistoryEntry): void;
   onCatalog(): void;
+  onRollout(): void;
 }
 
 const REOPEN_MS = 4_000;
@@ -39,6 +40,7 @@ export function listen(listener: Listener): () => void {
       if (deleted) listener.onDeleted(deleted.vmid);
     });
     source.addEventListener("catalog", () => listener.onCatalog());
+    source.addEventListener("rollout", () => listener.onRollout());
     source.addEventListener("container-event", ({ data }: MessageEvent<string>) => {
       const event = parseEvent(data);
       const entry = parseEntry(event?.["entry"]);
