@@ -1,3 +1,7 @@
-"""The world of the API's component tests, with its real PostgreSQL."""
+"""The database of the API's own tests, and what signs agents."""
 
-from component.api.conftest import *  # noqa: F403 - fixtures are found by their names here
+from __future__ import annotations
+
+from component.api.conftest import database, dsn, postgres, world
+
+__all__ = ["database", "dsn", "postgres", "world"]

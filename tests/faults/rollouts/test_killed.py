@@ -63,7 +63,7 @@ async def make_due(world: World) -> None:
 
 
 async def test_killed_at_each_act_it_still_comes_to_its_end(world: World) -> None:
-    """Whoever comes next goes on: bounds hold after each death, and in the end each was updated at its first attempt."""
+    """Whoever comes next goes on: bounds hold after each death, and in the end all are updated at the first attempt."""
     offer_agents(world, NEW)
     await run_fleet(world, CONTAINERS)
     service = RolloutService(world.database, world.catalog.agent_offers)
