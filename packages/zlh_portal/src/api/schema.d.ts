@@ -2547,6 +2547,16 @@ export interface components {
             versions: components["schemas"]["InstalledRuntime"][];
         };
         /**
+         * AgentSummary
+         * @description Which agent a container has, by its own word.
+         */
+        AgentSummary: {
+            canBeUpdated: boolean;
+            fixedBecause: string | null;
+            protocolVersion: number;
+            version: string;
+        };
+        /**
          * AgentVersionCount
          * @description One version in the fleet, by the agents' own word.
          */
@@ -2883,6 +2893,8 @@ export interface components {
          */
         ContainerStatus: {
             addons: components["schemas"]["AddonStatus"][];
+            /** @default null */
+            agent: components["schemas"]["AgentSummary"] | null;
             connection: components["schemas"]["Connection"];
             createdAt: string;
             customerId: string;

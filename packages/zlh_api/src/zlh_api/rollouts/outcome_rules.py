@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from zlh_api.rollouts.model import Outcome, Sight, Told
-from zlh_api.rollouts.wave_rules import UPDATES_ITSELF, is_below
-from zlh_common.schema.agent_update import AgentUpdate, AgentUpdateState
+from zlh_api.rollouts.wave_rules import is_below
+from zlh_common.schema.agent_update import UPDATES_ITSELF, AgentUpdate, AgentUpdateState
 from zlh_common.schema.rollouts import MemberState
 
 # Who is not heard for so long has not come back.

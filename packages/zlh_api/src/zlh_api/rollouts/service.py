@@ -22,7 +22,6 @@ from zlh_api.rollouts.refusals import (
     RolloutSharesWrong,
 )
 from zlh_api.rollouts.wave_rules import (
-    UPDATES_ITSELF,
     are_shares_rising,
     is_below,
     may_be_told,
@@ -30,6 +29,7 @@ from zlh_api.rollouts.wave_rules import (
     plan_waves,
 )
 from zlh_common.errors import NotFound
+from zlh_common.schema.agent_update import UPDATES_ITSELF
 from zlh_common.schema.catalog import Offer
 from zlh_common.schema.rollouts import (
     AgentVersionCount,

@@ -16,11 +16,10 @@ from uuid import UUID
 
 from zlh_api.rollouts.model import Candidate, Going, Verdict, WaveCount
 from zlh_common.names import OwnerMark
+from zlh_common.schema.agent_update import UPDATES_ITSELF
 from zlh_common.schema.rollouts import RolloutState, StartRollout
 from zlh_common.version_order import version_order
 
-# From this protocol on an agent can be told of another version.
-UPDATES_ITSELF = 10
 # States in which somebody may be told.
 TELLING = frozenset({RolloutState.RUNNING, RolloutState.DONE})
 
