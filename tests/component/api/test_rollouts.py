@@ -293,6 +293,25 @@ async def test_who_was_not_reached_is_told_again(fleet: Fleet) -> None:
     await fleet.look_until(RolloutState.DONE)
 
 
+async def test_who_was_not_reached_before_a_pause_is_told_behind_it(fleet: Fleet) -> None:
+    """No call goes out while it is paused, however long that is, and nobody is late for it."""
+    (owner,) = await run_fleet(fleet.world, 1)
+    fleet.agents.refusals[owner] = AgentUnreachable("it is away")
+    begun = await fleet.start()
+    await fleet.look()
+    await fleet.service.pause(UUID(begun.id))
+    fleet.agents.refusals.clear()
+    await fleet.world.fetch(
+        "update rollout_members set call_at = now(), patient_from = now() - interval '1 day' returning 1"
+    )
+    await fleet.look()
+    assert fleet.agents.told() == [owner]
+    assert await fleet.states() == {"updating": 1}
+    await fleet.service.resume(UUID(begun.id))
+    await fleet.look_until(RolloutState.DONE)
+    assert await fleet.states() == {"updated": 1}
+
+
 async def test_a_process_that_dies_between_the_decision_and_the_call_loses_nobody(fleet: Fleet) -> None:
     """What was decided is on disk: another process tells once the first one's time is over."""
     (owner,) = await run_fleet(fleet.world, 1)

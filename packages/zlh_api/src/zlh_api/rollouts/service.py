@@ -167,6 +167,8 @@ class RolloutService:
                 await store.try_failed_again(connection, rollout)
             elif state is RolloutState.RUNNING:
                 await store.accept_failures(connection, rollout)
+            if state is RolloutState.RUNNING:
+                await store.count_times_anew(connection, rollout)
             await store.set_state(connection, going, state)
             log.info("rollout.moved", rollout=str(rollout), to=state)
             return await self._fetch_one(connection, rollout)

@@ -281,6 +281,20 @@ async def is_still_ordered(connection: Connection, order: Order) -> bool:
     )
 
 
+async def may_call(connection: Connection, order: Order) -> bool:
+    """Tell whether an agent still is to be told this: a person can have stopped it since the call was taken."""
+    return bool(
+        await connection.fetchval(
+            "select true from rollout_members m join rollouts r on r.id = m.rollout where m.rollout = $1 "
+            "and m.owner = $2 and m.attempt = $3 and m.state = 'updating' and m.call_at is not null "
+            "and r.state in ('running', 'done')",
+            order.rollout,
+            UUID(order.owner),
+            order.attempt,
+        )
+    )
+
+
 async def count_times_anew(connection: Connection, rollout: UUID) -> None:
     """Write that nobody has looked for a while, so that nobody is late yet."""
     await connection.execute(

@@ -18,7 +18,7 @@ from zlh_api.due import DueWork
 from zlh_api.rollouts import store
 from zlh_api.rollouts.model import Going, Order, Verdict, WaveCount
 from zlh_api.rollouts.outcome_rules import GAP, judge_refusal, judge_told, judge_waiting
-from zlh_api.rollouts.wave_rules import decide, is_below, may_be_told, needs_another_canary
+from zlh_api.rollouts.wave_rules import TELLING, decide, is_below, may_be_told, needs_another_canary
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_update import StartAgentUpdate
@@ -81,6 +81,9 @@ class RolloutWorker:
                 await self._tell(order)
 
     async def _tell(self, order: Order) -> None:
+        async with self._database.connection() as connection:
+            if not await store.may_call(connection, order):
+                return
         agent = AgentAddress(order.owner, order.address, self._port)
         body = encode(StartAgentUpdate(version=order.version, attempt=order.attempt))
         try:
@@ -111,11 +114,12 @@ async def _look(connection: Connection, going: Going) -> list[Order]:
         await store.count_times_anew(connection, going.id)
     for told, sight in await store.fetch_under_way(connection, going.id):
         outcome = judge_told(told, sight, going.version, now=now)
-        if outcome.state is not told.state or outcome.silent_since != told.silent_since:
+        # Who was not reached before it was stopped is told behind that, and is not late.
+        is_left = going.state not in TELLING and not told.has_answered and outcome.state is MemberState.FAILED
+        if not is_left and (outcome.state is not told.state or outcome.silent_since != told.silent_since):
             await store.save_outcome(connection, going.id, told.owner, outcome)
             log.info("rollout.member", owner=told.owner, state=outcome.state, code=outcome.code)
-    is_telling = going.state in {RolloutState.RUNNING, RolloutState.DONE}
-    if is_telling and (now - going.swept_at).total_seconds() >= SWEEP_S:
+    if going.state in TELLING and (now - going.swept_at).total_seconds() >= SWEEP_S:
         await _sweep(connection, going)
     counts = await store.fetch_counts(connection, going.id)
     if needs_another_canary(going, counts.get(0, WaveCount(0))):
@@ -131,7 +135,7 @@ async def _look(connection: Connection, going: Going) -> list[Order]:
     under_way = sum(each.under_way for each in counts.values())
     due_in_s = 0.0 if verdict.wave != going.wave else _due_in_s(verdict, under_way + verdict.room)
     await store.save_verdict(connection, going, verdict, due_in_s=due_in_s)
-    return await store.take_calls(connection, going)
+    return await store.take_calls(connection, going) if verdict.state in TELLING else []
 
 
 async def _choose(connection: Connection, going: Going, room: int) -> None:
@@ -169,4 +173,4 @@ def _unable(fixed_because: str | None) -> MemberState:
 def _due_in_s(verdict: Verdict, under_way: int) -> float | None:
     if under_way:
         return LOOK_S
-    return WAIT_S if verdict.state in {RolloutState.RUNNING, RolloutState.DONE} else None
+    return WAIT_S if verdict.state in TELLING else None
