@@ -9,6 +9,7 @@ import { CATALOG } from "../catalog/queries";
 import { LIST, noteContainer, noteDeleted } from "../containers/queries";
 import { CUSTOMER } from "../customers/queries";
 import { HISTORY, noteEntry } from "../history/queries";
+import { ROLLOUTS } from "../platform/agentKeys";
 import { RUNTIMES } from "../runtimes/queries";
 import { type Liveness, LiveContext } from "./liveness";
 import { listen } from "./stream";
@@ -34,6 +35,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
           void queries.invalidateQueries({ queryKey: HISTORY });
           void queries.invalidateQueries({ queryKey: CATALOG });
           void queries.invalidateQueries({ queryKey: RUNTIMES });
+          void queries.invalidateQueries({ queryKey: ROLLOUTS });
         },
         onLost: () => {
           setLiveness("polling");
@@ -43,6 +45,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
         onContainer: (status) => noteContainer(queries, status),
         onDeleted: (vmid) => noteDeleted(queries, vmid),
         onEntry: (vmid, entry) => noteEntry(queries, vmid, entry),
+        onRollout: () => void queries.invalidateQueries({ queryKey: ROLLOUTS }),
         onCatalog: () => {
           void queries.invalidateQueries({ queryKey: CATALOG });
           // Where an upgrade leads is another version now.

@@ -10,6 +10,7 @@ export interface Listener {
   onDeleted(vmid: number): void;
   onEntry(vmid: number, entry: HistoryEntry): void;
   onCatalog(): void;
+  onRollout(): void;
 }
 
 // The API says something every 15 s: nothing for three times as long, and the way to it is dead without anybody having said so.
@@ -50,6 +51,7 @@ export function listen(listener: Listener): () => void {
       if (deleted) listener.onDeleted(deleted.vmid);
     });
     source.addEventListener("catalog", () => listener.onCatalog());
+    source.addEventListener("rollout", () => listener.onRollout());
     source.addEventListener("container-event", ({ data }: MessageEvent<string>) => {
       const event = parseEvent(data);
       const entry = parseEntry(event?.["entry"]);
