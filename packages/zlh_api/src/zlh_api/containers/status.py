@@ -27,6 +27,7 @@ from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.shells import ShellCheck, ShellDifference, ShellReport
 from zlh_common.schema.spec import MAX_ADDONS
 from zlh_common.schema.status import (
+    PROTOCOL_VERSION,
     AddonState,
     AddonStatus,
     AgentStatus,
@@ -238,6 +239,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
     reasons = []
     if container.guest is Guest.RUNNING and container.connection is Connection.OFFLINE:
         reasons.append("agent_offline")
+    if container.agent and container.agent.protocol_version > PROTOCOL_VERSION:
+        reasons.append("agent_newer")
     if container.agent and any(not runtime.verified for runtime in container.agent.runtimes):
         reasons.append("runtime_unverified")
     if container.agent and container.agent.shells and not all(check.ok for check in container.agent.shells.checks):
