@@ -1,0 +1,514 @@
+"""Starts the agent of the version that is due, and brings the former one back where a new one does not prove itself.
+
+    launcher.py            what the unit starts: it becomes the agent
+    launcher.py ended      once the agent has ended: was that asked for?
+    launcher.py overdue    a timer, some time after a version was switched to: has that proved itself?
+
+A copy of it lies beside the bundles, `/opt/zlh/agent/launcher.py`. The container's own `/usr/bin/python3 -I -S` runs it
+and it needs nothing but the standard library: it has to work when a bundle does not. The agent imports it too, so what
+is kept of a switch has one shape.
+
+    proving ──► probation ──► done        what the agent writes, past its proofs
+       └────────────┴───────► undone      `current` leads to the former version again
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+NONE, PROVING, PROBATION, DONE, UNDONE = "none", "proving", "probation", "done", "undone"
+PHASES = frozenset({NONE, PROVING, PROBATION, DONE, UNDONE})
+UNIT, TIMER = "zlh-agent.service", "zlh-agent-overdue"
+# From the switch to the end of the proof, whatever happens: well within two minutes, the former one's start included.
+OVERDUE_S = 100
+# How long another one may hold the state: an agent that was stopped in the middle must not keep it from being undone.
+PATIENCE_S = 5.0
+# systemd ends what is run after an end together with its TimeoutStopSec.
+COMMAND_S = 4.0
+OUTPUT_LINES, OUTPUT_BYTES = 60, 4096
+# Set aside so that on a full disk it can still be written that a version was undone.
+RESERVE_BYTES = 64 * 1024
+STATE, LOCK, RESERVE, STARTED = "state.json", ".lock", ".reserve", "started.json"
+# Beside the bundles: which one is started, and the way back, which is laid before a switch.
+CURRENT, FORMER_LINK = "current", ".former"
+INTERPRETER = Path("/usr/bin/python3")
+_BUNDLE = re.compile(r"[0-9][0-9A-Za-z.+_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class UpdateState:
+    """How far the last switch is. Times are RFC 3339; the empty text stands for what nobody has said."""
+
+    phase: str = NONE
+    # The version that was switched to, and the one that was left.
+    version: str = ""
+    former: str = ""
+    attempt: int = 0
+    # `current` was seen to lead to the version; before that it is not known whether it does.
+    switched: bool = False
+    # The newest version that has ever proved itself here.
+    highest: str = ""
+    # Why it was undone, how it ended, and what it had printed.
+    code: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    output: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a start begins with."""
+
+    # The bundle that is run; None where there is none that could be.
+    version: str | None
+    state: UpdateState
+    # `current` is to lead to that version first.
+    relinks: bool = False
+    # It has yet to prove itself, and in time.
+    is_on_trial: bool = False
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are: below the folder that `opt/zlh/agent/launcher.py` is in."""
+
+    root: Path
+
+    @property
+    def bundles(self) -> Path:
+        """One folder for each version, and `current`."""
+        return self.root / "opt/zlh/agent"
+
+    @property
+    def state(self) -> Path:
+        """What is kept of a switch."""
+        return self.root / "var/lib/zlh/update"
+
+    @property
+    def run(self) -> Path:
+        """What is of this boot."""
+        return self.root / "run/zlh"
+
+    @property
+    def programs(self) -> Path:
+        """Where the container's own Pythons are."""
+        return self.root / "usr/bin"
+
+
+# --- decisions: pure
+
+
+def decide_start(state: UpdateState, current: str | None, whole: Collection[str]) -> Start:
+    """Return which version starts, and what is kept then.
+
+    `current` is what the link says, `whole` are the bundles that could run here. A version that was undone is never
+    started where there is another one.
+    """
+    state = settle(state, current)
+    wanted = state.former if state.phase == UNDONE and current == state.version else current
+    if wanted in whole:
+        is_on_trial = state.phase == PROVING and wanted == state.version
+        state = replace(state, switched=True) if is_on_trial else state
+        return Start(wanted, state, relinks=wanted != current, is_on_trial=is_on_trial)
+    if state.phase in {PROVING, PROBATION} and wanted == state.version:
+        state = mark_undone(
+            state, code="agent_update_broken", message=f"The bundle of {wanted} is not whole, or has no Python here."
+        )
+    spare = choose_spare(state, whole)
+    return Start(spare, state, relinks=spare is not None and spare != current)
+
+
+def settle(state: UpdateState, current: str | None) -> UpdateState:
+    """Return the state as it is once what was cut off counts as done."""
+    if state.phase in {PROVING, PROBATION} and state.switched and current != state.version:
+        return mark_undone(
+            state, code="agent_update_cut", message=f"{state.version} was undone, and cut off in that: why is lost."
+        )
+    return state
+
+
+def choose_spare(state: UpdateState, whole: Collection[str]) -> str | None:
+    """Return which version runs where the one that should cannot: the last that was good, or else the newest."""
+    bad = {state.version} if state.phase == UNDONE else set()
+    known = [each for each in (state.former, state.highest, state.version) if each in whole and each not in bad]
+    if known:
+        return known[0]
+    others = sorted(set(whole) - bad, key=version_key) or sorted(whole, key=version_key)
+    return others[-1] if others else None
+
+
+def version_key(version: str) -> list[tuple[int, str]]:
+    """Return what versions are ordered by here, where nothing but the newest is asked for."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.+_-]", version)]
+
+
+def mark_undone(state: UpdateState, *, code: str, message: str, **more: Any) -> UpdateState:
+    """Return a state as it is once its version was given up."""
+    return replace(state, phase=UNDONE, code=code, message=message, ended_at=_now(), **more)
+
+
+def is_its_fault(state: UpdateState, started: str | None, *, was_asked: bool) -> bool:
+    """Tell whether the end of a version ends its trial: it was the one that ran, and nobody had asked it to end."""
+    return state.phase in {PROVING, PROBATION} and started == state.version and not was_asked
+
+
+def describe_end(version: str, result: str, code: str, status: str) -> tuple[str, int | None]:
+    """Return how a version ended, as a sentence, and its exit code; from what systemd says of it."""
+    exit_code = int(status) if code == "exited" and status.isdigit() else None
+    how = {
+        "success": "ended by itself",
+        "exit-code": f"ended by itself with exit code {status}",
+        "signal": f"was killed by {status}",
+        "core-dump": f"crashed ({status})",
+        "watchdog": "hung, and was ended by the watchdog",
+        "timeout": "did not start in time",
+        "oom-kill": "was ended since memory ran out",
+    }.get(result, f"failed ({result})")
+    return f"{version} {how} before it had proved itself.", exit_code
+
+
+# --- what is kept
+
+
+def read_state(folder: Path) -> UpdateState:
+    """Return what is kept; what cannot be read is set aside and counts as not there. Raises no error."""
+    path = folder / STATE
+    try:
+        held = json.loads(path.read_bytes())
+        return _to_state(held)
+    except FileNotFoundError:
+        return UpdateState()
+    except (OSError, ValueError, TypeError, RecursionError) as exc:
+        log("WARN", "launcher.state_set_aside", error=str(exc))
+        with suppress(OSError):
+            path.replace(path.with_name(f"{STATE}.unreadable"))
+        return UpdateState()
+
+
+def _to_state(held: Any) -> UpdateState:
+    """Return a document as a state: fields that another version added are left out, and so is a phase of its own."""
+    if not isinstance(held, dict):
+        raise TypeError("it is no object")
+    known = {each.name: held[each.name] for each in fields(UpdateState) if each.name in held}
+    for name, value in known.items():
+        kind = type(getattr(UpdateState(), name))
+        is_right = isinstance(value, str | int) if kind is type(None) else type(value) is kind
+        if not (is_right or (value is None and kind is type(None))):
+            raise ValueError(f"{name} is {value!r}")
+    state = UpdateState(**known)
+    return state if state.phase in PHASES else replace(UpdateState(), highest=state.highest)
+
+
+def write_state(folder: Path, state: UpdateState) -> None:
+    """Keep a state; once this has returned it outlives a power cut. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        _write(folder / STATE, state)
+    except OSError as exc:
+        if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        (folder / RESERVE).unlink(missing_ok=True)
+        _write(folder / STATE, state)
+
+
+def _write(path: Path, state: UpdateState) -> None:
+    new = path.with_name(f".{path.name}.new")
+    with new.open("wb") as file:
+        file.write(json.dumps(asdict(state)).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    _sync(path.parent)
+
+
+def reserve(folder: Path) -> None:
+    """Take the room that `write_state` gives back where there is no other. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / RESERVE
+    if path.exists() and path.stat().st_size == RESERVE_BYTES:
+        return
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Hold the state against others for the length of the block; after PATIENCE_S without it all the same."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        end = time.monotonic() + PATIENCE_S
+        while not _lock(descriptor):
+            if time.monotonic() > end:
+                log("WARN", "launcher.state_held_by_another", waited_s=PATIENCE_S)
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+# --- bundles
+
+
+def read_current(bundles: Path) -> str | None:
+    """Return the version that `current` leads to, None where that is no folder beside it."""
+    with suppress(OSError):
+        target = str((bundles / CURRENT).readlink())
+        return target if _BUNDLE.fullmatch(target) else None
+    return None
+
+
+def lay_link(bundles: Path, name: str, version: str) -> None:
+    """Have a link lead to a version. Raises OSError."""
+    if not ((bundles / name).is_symlink() and str((bundles / name).readlink()) == version):
+        (bundles / name).unlink(missing_ok=True)
+        (bundles / name).symlink_to(version)
+        _sync(bundles)
+
+
+def switch(bundles: Path, version: str) -> None:
+    """Have `current` lead to a version, by one rename. Raises OSError."""
+    lay_link(bundles, FORMER_LINK, version)
+    (bundles / FORMER_LINK).replace(bundles / CURRENT)
+    _sync(bundles)
+
+
+def undo(folder: Path, bundles: Path, *, code: str, message: str, **more: Any) -> UpdateState:
+    """Give up the version that is on trial or in its probation; return what is kept of that. Raises OSError.
+
+    Only where `current` could not be led back; that it is not written down matters less, since the link tells it.
+    """
+    with holding(folder):
+        state = read_state(folder)
+        if state.phase not in {PROVING, PROBATION}:
+            return state
+        undone = mark_undone(state, code=code, message=message, **more)
+        _write_or_tell(folder, undone)
+        switch(bundles, undone.former)
+    log("WARN", "agent.update_undone", version=undone.version, back_to=undone.former, code=code, reason=message)
+    return undone
+
+
+def _write_or_tell(folder: Path, state: UpdateState) -> None:
+    try:
+        write_state(folder, state)
+    except OSError as exc:
+        log("ERROR", "launcher.state_not_written", error=str(exc), phase=state.phase)
+
+
+def find_pythons(programs: Path) -> list[Path]:
+    """Return the Pythons that could run an agent: that which runs this, then the newest of the others."""
+    own = f"python3.{sys.version_info[1]}"
+    others = sorted(programs.glob("python3.[0-9]*"), key=lambda path: version_key(path.name), reverse=True)
+    names = [own, *(path.name for path in others if re.fullmatch(r"python3\.[0-9]+", path.name) and path.name != own)]
+    return [programs / name for name in names if (programs / name).exists()]
+
+
+def find_python(bundle: Path, pythons: Iterable[Path]) -> Path | None:
+    """Return the first of these Pythons that a bundle has a folder for; None where it is not whole, or has none."""
+    return next((each for each in pythons if (bundle / "lib" / each.name / "site-packages/zlh_agent").is_dir()), None)
+
+
+def complete(bundle: Path, python: Path = INTERPRETER) -> Path:
+    """Return the interpreter of a bundle that sees its modules alone; makes what archives cannot hold, or OSError."""
+    program = bundle / "bin" / python.name
+    program.parent.mkdir(exist_ok=True)
+    if not program.is_symlink():
+        program.symlink_to(python)
+        _sync(program.parent)
+    configuration = bundle / "pyvenv.cfg"
+    if not configuration.is_file():
+        configuration.write_text(f"home = {python.resolve().parent}\ninclude-system-site-packages = false\n")
+        configuration.chmod(0o644)
+    return program
+
+
+# --- what is run
+
+
+def start(places: Places, arguments: Sequence[str] = ()) -> None:
+    """Become the agent, with these arguments. Returns only where there is none."""
+    pythons = find_pythons(places.programs)
+    whole = {each.name: python for each in _find_bundles(places.bundles) if (python := find_python(each, pythons))}
+    begun = _settle_start(places, whole)
+    if begun.version is None:
+        log("ERROR", "launcher.no_bundle", folder=str(places.bundles), pythons=[path.name for path in pythons])
+        return
+    if begun.is_on_trial:
+        _arm(places)
+    # By the path of the version and not through `current`: what it starts later is of this version too.
+    program = complete(places.bundles / begun.version, whole[begun.version])
+    _note_started(places.run, begun.version)
+    # Without writing what it compiles: a bundle stays as it was published.
+    os.execv(program, [str(program), "-I", "-B", "-m", "zlh_agent", *arguments])  # noqa: S606 - to become it is the purpose
+
+
+def _settle_start(places: Places, whole: Collection[str]) -> Start:
+    """Return what starts, with all that has to be kept before kept; whatever fails here, something starts."""
+    try:
+        with holding(places.state):
+            state = read_state(places.state)
+            begun = decide_start(state, read_current(places.bundles), whole)
+            if begun.state != state:
+                _write_or_tell(places.state, begun.state)
+            if begun.relinks and begun.version is not None:
+                log("WARN", "launcher.version_put_back", version=begun.version, reason=begun.state.message)
+                switch(places.bundles, begun.version)
+        with suppress(OSError):
+            reserve(places.state)
+    except OSError as exc:
+        log("ERROR", "launcher.state_unusable", error=str(exc))
+        return decide_start(UpdateState(), read_current(places.bundles), whole)
+    return begun
+
+
+def _find_bundles(bundles: Path) -> list[Path]:
+    try:
+        return [path for path in bundles.iterdir() if _BUNDLE.fullmatch(path.name) and path.is_dir()]
+    except OSError:
+        return []
+
+
+def _note_started(folder: Path, version: str) -> None:
+    """Note which version this process becomes; exec keeps its pid."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / STARTED).write_text(json.dumps({"version": version, "pid": os.getpid()}))
+    except OSError as exc:
+        log("WARN", "launcher.start_not_noted", error=str(exc))
+
+
+def read_started(folder: Path) -> tuple[str, int] | None:
+    """Return the version that was started last in this boot and its pid, or None where no such note is there."""
+    try:
+        noted = json.loads((folder / STARTED).read_bytes())
+        return str(noted["version"]), int(noted["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _arm(places: Places) -> None:
+    """Have systemd look at the version on trial in time, whatever has become of it; counted from this start."""
+    _run("systemctl", "stop", f"{TIMER}.timer")
+    launcher = [sys.executable, "-I", "-S", str(places.bundles / "launcher.py"), "overdue"]
+    options = ["--quiet", "--collect", f"--unit={TIMER}", f"--on-active={OVERDUE_S}", "--timer-property=AccuracySec=1s"]
+    if _run("systemd-run", *options, *launcher) is None:
+        log("WARN", "launcher.not_armed", reason="systemd-run has not taken the timer; the agent looks after itself")
+
+
+def ended(places: Places) -> None:
+    """Judge how the agent has ended, from what systemd says in the environment."""
+    state, started = read_state(places.state), read_started(places.run)
+    on_trial = started is not None and is_its_fault(state, started[0], was_asked=False)
+    if not on_trial or _was_asked():
+        return
+    said = (os.environ.get(name, "") for name in ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"))
+    message, exit_code = describe_end(state.version, *said)
+    output = _read_output(os.environ.get("INVOCATION_ID", ""))
+    give_up = partial(undo, places.state, places.bundles, message=message, exit_code=exit_code, output=output)
+    if os.environ.get("SERVICE_RESULT") in {"watchdog", "timeout"}:
+        give_up(code="agent_update_hung")
+    else:
+        give_up(code="agent_update_ended")
+
+
+def _was_asked() -> bool:
+    """Tell whether somebody has asked the agent to end, or the container; it counts as so where that cannot be told."""
+    if (jobs := _run("systemctl", "list-jobs", "--no-legend", "--plain")) is None:
+        return os.environ.get("SERVICE_RESULT") == "success"
+    of_ours = (line.split() for line in jobs.splitlines())
+    if any(UNIT in words and {"stop", "restart"} & set(words) for words in of_ours):
+        return True
+    return (_run("systemctl", "is-system-running", ok=None) or "").strip() == "stopping"
+
+
+def _read_output(invocation: str) -> str | None:
+    if not re.fullmatch(r"[0-9a-f]{32}", invocation):
+        return None
+    said = _run("journalctl", "-q", "-o", "cat", "-n", str(OUTPUT_LINES), f"_SYSTEMD_INVOCATION_ID={invocation}")
+    return said.encode()[-OUTPUT_BYTES:].decode("utf-8", "replace") if said else None
+
+
+def overdue(places: Places) -> None:
+    """Give up a version that has not proved itself by now, and start the former one."""
+    state = read_state(places.state)
+    if state.phase != PROVING:
+        return
+    message = f"{state.version} has not proved itself within {OVERDUE_S} s."
+    undo(places.state, places.bundles, code="agent_update_overdue", message=message)
+    _run("systemctl", "restart", "--no-block", UNIT)
+
+
+def _run(*command: str, ok: int | None = 0) -> str | None:
+    """Return what a program printed; None where it is not there, took too long, or ended otherwise than with `ok`."""
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, timeout=COMMAND_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if ok is None or done.returncode == ok else None
+
+
+def log(level: str, msg: str, **more: Any) -> None:
+    """Print one event as the agent prints its own."""
+    line = {"time": _now(), "level": level, "msg": msg, **more}
+    with suppress(OSError, ValueError):
+        sys.stderr.write(json.dumps(line) + "\n")
+        sys.stderr.flush()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do what the first argument says; what follows `start` is for the agent. Return the exit code."""
+    places = Places(Path(__file__).resolve().parents[3])
+    match argv[:1]:
+        case ["ended"]:
+            ended(places)
+        case ["overdue"]:
+            overdue(places)
+        case ["start"] | []:
+            start(places, argv[1:])
+            return 1
+        case _:
+            log("ERROR", "launcher.argument_unknown", argument=argv[0])
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
