@@ -9,7 +9,7 @@ export function useInvitation(code: string) {
   return useQuery<InvitationSeen>({
     queryKey: ["invitation", code],
     gcTime: 0,
-    staleTime: Infinity,
+    staleTime: "static",
     queryFn: ({ signal }) => take(client.POST("/api/invitations/look", { body: { code }, signal })),
   });
 }

@@ -23,7 +23,7 @@ export function SearchPanel({ path, readHistory, onClose }: Props) {
   // Counted from the newest, which most people look for.
   const [back, setBack] = useState(0);
   const found = useQuery({
-    queryKey: ["console-search", path, needle], enabled: needle !== "", gcTime: 0, staleTime: Infinity,
+    queryKey: ["console-search", path, needle], enabled: needle !== "", gcTime: 0, staleTime: "static",
     queryFn: ({ signal }) => readHistory({ q: needle, limit: 1 }, signal),
   });
   const matches = found.data?.matches ?? [];
@@ -71,7 +71,7 @@ interface MatchProps {
 function Match({ path, readHistory, match, length }: MatchProps) {
   const from = Math.max(0, match - CONTEXT_BYTES);
   const page = useQuery({
-    queryKey: ["console-page", path, match, length], staleTime: Infinity,
+    queryKey: ["console-page", path, match, length], staleTime: "static",
     queryFn: ({ signal }) => readHistory({ from, limit: match - from + length + CONTEXT_BYTES }, signal),
   });
   if (page.error) return <Text size="xs" c="red" mt={6} role="alert">{asApiError(page.error).detail}</Text>;

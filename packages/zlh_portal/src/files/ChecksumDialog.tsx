@@ -15,7 +15,7 @@ import { Modal } from "../layout/Modal";
 
 export function ChecksumDialog({ place, folder, entry, onClose }: { place: Place; folder: string; entry: FileEntry; onClose: () => void }) {
   const [wanted, setWanted] = useState("");
-  const begun = useQuery({ queryKey: ["checksum", place.vmid, place.root, folder, entry.name, entry.version], gcTime: 0, staleTime: Infinity, retry: false, queryFn: () => checksumFile(place, joinPath(folder, entry.name)) });
+  const begun = useQuery({ queryKey: ["checksum", place.vmid, place.root, folder, entry.name, entry.version], gcTime: 0, staleTime: "static", retry: false, queryFn: () => checksumFile(place, joinPath(folder, entry.name)) });
   const later = useOperation(place.vmid, begun.data?.state === "running" ? begun.data.id : null);
   const operation = later.data ?? begun.data;
   const sum = operation?.result?.sha256 ?? null;

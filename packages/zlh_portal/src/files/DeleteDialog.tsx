@@ -48,7 +48,7 @@ export function DeleteDialog({ place, folder, entries, onDone, onClose }: Props)
 function useContents(place: Place, paths: readonly string[]): string | null {
   const counts = useQueries({
     queries: paths.map((path) => ({
-      queryKey: [`${FILES}-measure`, place.vmid, place.root, path], gcTime: 0, staleTime: Infinity, retry: false,
+      queryKey: [`${FILES}-measure`, place.vmid, place.root, path], gcTime: 0, staleTime: "static", retry: false,
       queryFn: ({ signal }: { signal: AbortSignal }) => countFolder(place, path, signal),
     })),
   });

@@ -26,7 +26,7 @@ export function SearchPanel({ place, path, onClose }: Props) {
   const [matchCase, setMatchCase] = useState(false);
   const [wish, setWish] = useState<SearchWish | null>(null);
   const found = useQuery({
-    queryKey: ["file-search", place.vmid, place.root, wish], enabled: wish !== null, gcTime: 0, staleTime: Infinity, retry: false,
+    queryKey: ["file-search", place.vmid, place.root, wish], enabled: wish !== null, gcTime: 0, staleTime: "static", retry: false,
     queryFn: ({ signal }) => searchFiles(place, wish ?? { path, name, text, matchCase }, signal),
   });
   const submit = (event: SyntheticEvent) => {

@@ -42,8 +42,8 @@ export function EditorView(props: Props) {
   const { place, path, onClose } = props;
   usePageTitle(showName(nameOf(path)));
   const opened = useQuery({
-    // Never looked at again by itself: what one types is not replaced under one's hands.
-    queryKey: ["file-open", place.vmid, place.root, path], gcTime: 0, staleTime: Infinity, refetchOnWindowFocus: false, refetchOnReconnect: false,
+    // Never looked at again by itself, whatever else is asked anew: what one types is not replaced under one's hands.
+    queryKey: ["file-open", place.vmid, place.root, path], gcTime: 0, staleTime: "static",
     queryFn: ({ signal }) => openFile(place, path, signal),
   });
   if (opened.error) {
