@@ -2352,7 +2352,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The figures of the edge for Prometheus, as text */
+        /** The figures of this process and of the platform for Prometheus, as text */
         get: operations["getPlatformMetrics"];
         put?: never;
         post?: never;
@@ -33412,7 +33412,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The figures of the edge for Prometheus, as text */
+            /** @description The figures of this process and of the platform for Prometheus, as text */
             200: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */

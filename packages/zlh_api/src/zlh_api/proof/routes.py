@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from aiohttp import web
-
 from zlh_api.proof.report import CheckTooSoon, ProofReports
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_common.exposition import CONTENT_TYPE
 from zlh_common.schema.edge import EdgeStatus, Proof
 
 ONE = "/api/containers/{vmid}"
@@ -27,9 +24,6 @@ def endpoints(reports: ProofReports) -> list[Endpoint]:
 
     async def edge(_call: Call) -> Answer:
         return Answer(await reports.fetch_edge(), headers={"Cache-Control": "no-store"})
-
-    async def scrape(_call: Call) -> web.Response:
-        return web.Response(body=(await reports.render_metrics()).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     return [
         Endpoint(
@@ -64,14 +58,5 @@ def endpoints(reports: ProofReports) -> list[Endpoint]:
             response=EdgeStatus,
             is_stable=False,
             name="getEdge",
-        ),
-        Endpoint(
-            "GET",
-            "/metrics",
-            Policy.VIEW_PLATFORM,
-            scrape,
-            "The figures of the edge for Prometheus, as text",
-            media_type="text/plain",
-            name="getPlatformMetrics",
         ),
     ]
