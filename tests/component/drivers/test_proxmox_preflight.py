@@ -353,10 +353,15 @@ async def test_a_bridge_without_vlans_is_named_where_one_is_configured(world: Pr
 async def test_a_network_of_the_sdn_is_found(world: ProxmoxWorld) -> None:
     """It stands in no node's file."""
     wish = replace(WISH, bridge="customers")
-    world.cluster.access.acl["/sdn/zones/localnetwork/customers"] = {USER_ID: {"ZLHNet": True}}
-    assert {row.message for row in amiss(await look(world, wish))} == {"there is none"}
-    world.cluster.vnets.add("customers")
+    world.cluster.access.acl["/sdn/zones/tenants/customers"] = {USER_ID: {"ZLHNet": True}}
+    lacking = await look(world, wish)
+    assert {row.subject for row in amiss(lacking)} == {
+        "SDN.Use at /sdn/zones/localnetwork/customers", *(f"bridge customers on pve{number}" for number in (1, 2, 3)),
+    }  # fmt: skip
+    world.cluster.vnets["customers"] = "tenants"
     assert amiss(await look(world, wish)) == []
+    del world.cluster.access.acl["/sdn/zones/tenants/customers"]
+    assert amiss(await look(world, wish)) == amiss(lacking)
 
 
 @pytest.mark.parametrize(

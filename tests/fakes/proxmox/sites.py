@@ -63,11 +63,17 @@ def list_content(cluster: Cluster, user: str, given: Given, node: str, storage: 
     ]
 
 
-def list_networks(cluster: Cluster, _user: str, given: Given, node: str) -> list[dict[str, Any]]:
-    """`GET /nodes/{n}/network`: what stands in the node's file; of all that guests can use, the SDN's networks too."""
+def list_networks(cluster: Cluster, user: str, given: Given, node: str) -> list[dict[str, Any]]:
+    """`GET /nodes/{n}/network`: what stands in the node's file; of what guests are connected to, what one may use."""
     wanted = check(given, parameters.NETWORKS).get("type")
     own = [{"iface": name, **entry} for name, entry in cluster.nodes[node].networks.items()]
     if wanted is None:
         return own
-    vnets = [{"iface": name, "type": "vnet", "active": 1} for name in sorted(cluster.vnets)]
-    return [entry for entry in own if entry["type"] in {"bridge", "OVSBridge"}] + vnets
+    zones = dict.fromkeys((each["iface"] for each in own), "localnetwork") | cluster.vnets
+    bridges = [each for each in own if each["type"] in {"bridge", "OVSBridge"}]
+    bridges += [{"iface": name, "type": "vnet", "active": 1} for name in sorted(cluster.vnets)]
+    return [each for each in bridges if _may_use(cluster, user, f"/sdn/zones/{zones[each['iface']]}/{each['iface']}")]
+
+
+def _may_use(cluster: Cluster, user: str, path: str) -> bool:
+    return cluster.access.has(user, path, "SDN.Audit", "SDN.Use", pools=cluster.pools)

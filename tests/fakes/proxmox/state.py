@@ -118,8 +118,8 @@ class Cluster:
         self.access = Access()
         # With the numbers of their members.
         self.pools: dict[str, set[int]] = {"zlh": set()}
-        # Networks of the cluster's SDN, which every node has.
-        self.vnets: set[str] = set()
+        # Networks of the cluster's SDN, which every node has, with their zones.
+        self.vnets: dict[str, str] = {}
         self.storage = "local-lvm"
         self.is_storage_shared = False
         self.templates = {"local:vztmpl/zlh.tar.zst"}

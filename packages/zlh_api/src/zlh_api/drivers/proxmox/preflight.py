@@ -60,13 +60,27 @@ class Preflight:
         return PreflightReport(self._url, version, tuple(row for group in groups for row in group))
 
     async def _rights(self, nodes: Sequence[str]) -> Rows:
-        needs = rules.list_needs(self._wish, nodes)
+        needs = rules.list_needs(self._wish, nodes, is_of_sdn=await self._is_of_sdn(nodes))
         roles = await self._roles()
         rows: Rows = []
         for path in dict.fromkeys(need.path for need in needs):
             here = [need for need in needs if need.path == path]
             rows += await _guarded(f"rights at {path}", partial(self._rights_at, here, roles))
         return rows
+
+    async def _is_of_sdn(self, nodes: Sequence[str]) -> bool:
+        for node in nodes[:1]:
+            try:
+                return rules.is_vnet(self._wish.bridge, await self._connectable(node))
+            except ZlhError:
+                # The row of its bridge says why.
+                return False
+        return False
+
+    async def _connectable(self, node: str) -> Sequence[Mapping[str, Any]]:
+        """Return what guests can be connected to on a node, as far as the token may use it."""
+        listed: Sequence[Mapping[str, Any]] = await self._client.get(f"/nodes/{node}/network", type="any_bridge")
+        return listed
 
     async def _rights_at(self, needs: Sequence[Need], roles: Mapping[str, frozenset[str]]) -> Rows:
         path, wish = needs[0].path, self._wish
@@ -139,8 +153,8 @@ class Preflight:
     async def _bridge(self, node: str) -> PreflightRow:
         listed = await self._client.get(f"/nodes/{node}/network")
         if not any(each.get("iface") == self._wish.bridge for each in listed):
-            # Networks of the cluster's SDN are told to who asks for all that guests can be connected to.
-            listed = await self._client.get(f"/nodes/{node}/network", type="any_bridge")
+            # Networks of the cluster's SDN stand in no node's file.
+            listed = await self._connectable(node)
         return rules.judge_bridge(node, self._wish, listed)
 
     async def _firewall(self, node: str) -> PreflightRow:

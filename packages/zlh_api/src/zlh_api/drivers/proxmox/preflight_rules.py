@@ -67,8 +67,11 @@ class Wish:
         return f"/pool/{self.pool}" if self.pool else "/vms"
 
 
-def list_needs(wish: Wish, nodes: Iterable[str]) -> list[Need]:
-    """Return every privilege that the driver uses, where it uses it."""
+def list_needs(wish: Wish, nodes: Iterable[str], *, is_of_sdn: bool) -> list[Need]:
+    """Return every privilege that the driver uses, where it uses it.
+
+    Networks `is_of_sdn` belong to a zone that is not told; Proxmox lists them to nobody who may not use them.
+    """
     needs = [Need("/", "Sys.Audit", LOOK), *(Need(f"/nodes/{node}", "Sys.Audit", LOOK) for node in nodes)]
     needs.append(Need("/vms", "VM.Audit", LOOK))
     needs += [
@@ -81,7 +84,8 @@ def list_needs(wish: Wish, nodes: Iterable[str]) -> list[Need]:
         needs.append(Need(f"/vms/{wish.template}", "VM.Clone", GUESTS))
     elif (home := wish.template.partition(":")[0]) != wish.storage:
         needs.append(Need(f"/storage/{home}", "Datastore.Audit", LOOK))
-    needs.append(Need(bridge_path(wish), "SDN.Use", NET))
+    if not is_of_sdn:
+        needs.append(Need(bridge_path(wish), "SDN.Use", NET))
     return list(dict.fromkeys(needs))
 
 
@@ -231,7 +235,14 @@ def judge_bridge(node: str, wish: Wish, listed: Sequence[Mapping[str, Any]]) -> 
         line = f"pvesh set /nodes/{node}/network/{wish.bridge} --type bridge --bridge_vlan_aware 1"
         todo = (line, f"pvesh set /nodes/{node}/network")
         return PreflightRow(subject, Verdict.LACKS, f"it knows no VLANs, and {wish.vlan} is configured", todo)
+    if kind == "vnet":
+        return PreflightRow(subject, Verdict.HOLDS, "a network of the SDN that the token may use")
     return PreflightRow(subject, Verdict.HOLDS, "up" if wish.vlan is None else f"up, for VLAN {wish.vlan}")
+
+
+def is_vnet(bridge: str, listed: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether what guests are connected to is a network of the SDN."""
+    return any(each.get("iface") == bridge and each.get("type") == "vnet" for each in listed)
 
 
 def judge_firewall(node: str, switched_off: str | None) -> PreflightRow:
