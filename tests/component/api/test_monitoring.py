@@ -32,7 +32,7 @@ from zlh_api.app.monitoring import make_monitor
 from zlh_api.app.parts import _make_sources
 from zlh_api.catalog.service import FetchedCatalog
 from zlh_api.console.service import ConsoleService
-from zlh_api.containers.census import GOOD_FOR_S, CensusService
+from zlh_api.containers.census import ANEW_S, GOOD_FOR_S, CensusService
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SystemAway
 from zlh_api.edge.port import ProxyAway
@@ -237,6 +237,26 @@ async def test_who_asks_again_at_once_costs_the_database_nothing(world: World) -
     assert sum((await census.count()).lifecycles.values()) == 0
 
 
+async def test_who_merely_works_on_a_container_has_it_counted_from_memory(world: World) -> None:
+    """A claim is nobody's business; what a person could see is read again, and now and then everything is."""
+    owner = await settled(world)
+    clock = FakeClock()
+    census = CensusService(world.database, clock)
+    await census.count()
+    (before,) = census._known.values()
+    await world.fetch("update containers set fence = fence + 1, wake_at = now() + interval '1 day'")
+    clock.advance(GOOD_FOR_S + 1)
+    await census.count()
+    assert census._known[owner] is before
+    await world.fetch("update containers set connection = 'offline'")
+    clock.advance(GOOD_FOR_S + 1)
+    assert (await census.count()).agents_connected == 0
+    seen = census._known[owner]
+    clock.advance(ANEW_S)
+    await census.count()
+    assert census._known[owner] is not seen
+
+
 async def test_requests_are_told_by_endpoint_and_never_by_what_was_asked(world: World) -> None:
     """Whoever makes up addresses, methods and numbers adds nothing but to a count."""
     async with world.client() as client:
@@ -282,6 +302,8 @@ async def test_steps_are_told_by_outcome_code_and_time(world: World) -> None:
     assert of(text, "zlh_reconcile_containers", work="settled") == 2
     assert of(text, "zlh_reconcile_oldest_due_seconds") == 0
     assert of(text, "zlh_circuit_closed", system="the proxy's machine") == 0
+    # Where no DNS provider is configured, nobody is blind to one.
+    assert [dict(labels)["system"] for name, labels in read(text) if name == "zlh_audit_seen"] == ["guests", "routes"]
 
 
 async def test_work_that_nobody_does_grows_old(world: World) -> None:

@@ -26,6 +26,8 @@ from zlh_common.schema.status import Connection, Lifecycle, StepState
 log = structlog.get_logger()
 # Whoever asks within this time is told what was counted for the one before.
 GOOD_FOR_S = 10.0
+# Everything is read anew this often: a database that was restored counts its versions again from where the copy was.
+ANEW_S = 600.0
 # So many rows are read in one go, between which others have their turn.
 BATCH = 50
 # More than there are.
@@ -71,7 +73,9 @@ class CensusService:
         self._database = database
         self._clock = clock
         self._counting = asyncio.Lock()
+        # By the version of its row that grows with what a person could see: who merely works on it makes no other.
         self._known: dict[OwnerMark, tuple[int, _Counted]] = {}
+        self._known_since = clock.monotonic()
         self._last: tuple[float, Census] | None = None
 
     async def count(self) -> Census:
@@ -84,15 +88,17 @@ class CensusService:
             return self._last[1]
 
     async def _look(self) -> None:
+        if self._clock.monotonic() - self._known_since > ANEW_S:
+            self._known, self._known_since = {}, self._clock.monotonic()
         async with self._database.connection() as connection:
             rows = await store.fetch_page(connection, customers=None, after=0, limit=MOST_CONTAINERS)
-        versions = {owner: version for owner, _vmid, version in rows}
+        versions = {owner: version >> 32 for owner, _vmid, version in rows}
         for gone in self._known.keys() - versions.keys():
             del self._known[gone]
         changed = [owner for owner, version in versions.items() if self._known.get(owner, (None,))[0] != version]
         for start in range(0, len(changed), BATCH):
             for each in await self._read(changed[start : start + BATCH]):
-                self._known[each.owner] = (each.version, _count(each))
+                self._known[each.owner] = (each.row_version, _count(each))
             await asyncio.sleep(0)
 
     async def _read(self, owners: Sequence[OwnerMark]) -> list[Container]:

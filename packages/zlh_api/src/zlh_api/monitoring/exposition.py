@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from zlh_api.audit.record_surveys import NO_PROVIDER
 from zlh_api.containers.census import Census
 from zlh_api.monitoring.model import BackupRecord, OwnFigures, PlatformFigures, ProcessUse
 from zlh_api.reconcile.step_figures import STEP_BOUNDS_S, StepFigures
@@ -174,7 +175,7 @@ def _report(report: AuditReport, now: datetime) -> Iterator[str]:
     yield render_gauge(
         "zlh_audit_seen",
         "Whether a system could be looked at.",
-        [({"system": part.name}, int(part.count is not None)) for part in report.parts],
+        [({"system": part.name}, int(part.count is not None)) for part in report.parts if part.trouble != NO_PROVIDER],
     )
     age_s = round((now - report.looked_at).total_seconds(), 3)
     yield render_gauge("zlh_audit_age_seconds", "Since the last look.", [({}, age_s)])

@@ -144,10 +144,10 @@ def judge_nodes(wish: Wish, listed: Sequence[Mapping[str, Any]]) -> list[Preflig
     rows = []
     for name in wish.nodes or sorted(states):
         if name not in states:
-            todo = (f"Take it out of proxmox.nodes; the cluster has {', '.join(sorted(states)) or 'none'}.",)
+            todo = (f"Take {name} out of proxmox.nodes; the cluster has {', '.join(sorted(states)) or 'none'}.",)
             rows.append(PreflightRow(f"node {name}", Verdict.LACKS, "the cluster has no such node", todo))
         elif states[name] != "online":
-            todo = ("Start it, or leave it out of proxmox.nodes.",)
+            todo = (f"Start {name}, or leave it out of proxmox.nodes.",)
             rows.append(PreflightRow(f"node {name}", Verdict.LACKS, f"it is {states[name]}", todo))
         else:
             rows.append(PreflightRow(f"node {name}", Verdict.HOLDS, "online"))
@@ -190,7 +190,9 @@ def judge_storage(node: str, wish: Wish, listed: Sequence[Mapping[str, Any]]) ->
         return PreflightRow(subject, Verdict.LACKS, "it takes no containers", (line,))
     free = int(float(entry.get("avail") or 0))
     if free < LEAST_FREE_BYTES:
-        return PreflightRow(subject, Verdict.DOUBTFUL, f"{free // 2**30} GiB are free", ("Make room there.",))
+        return PreflightRow(
+            subject, Verdict.DOUBTFUL, f"{free // 2**30} GiB are free", (f"Make room on {name} of {node}.",)
+        )
     return PreflightRow(subject, Verdict.HOLDS, f"{free // 2**30} GiB are free")
 
 
@@ -208,13 +210,23 @@ def judge_template(number: int, entry: Mapping[str, Any] | None, config: Mapping
     """Say whether guests can be cloned from this; `entry` is its line in the list of the cluster."""
     subject = f"template {number}"
     if entry is None:
-        return PreflightRow(subject, Verdict.LACKS, "nothing has this number", ("Make it as the documentation says.",))
+        return PreflightRow(
+            subject,
+            Verdict.LACKS,
+            "nothing has this number",
+            (f"Make a template with the number {number}, or name another in proxmox.template.",),
+        )
     if entry.get("type") != "lxc":
-        return PreflightRow(subject, Verdict.LACKS, "it is a virtual machine", ("Name a container's template.",))
+        return PreflightRow(
+            subject,
+            Verdict.LACKS,
+            "it is a virtual machine",
+            ("Name the template of a container in proxmox.template.",),
+        )
     if not _is_on(config, "template", default="0"):
         return PreflightRow(subject, Verdict.LACKS, "it is no template", (f"pct template {number}",))
     if not _is_on(config, "unprivileged", default="0"):
-        todo = ("Make it anew from the archive, with --unprivileged 1.",)
+        todo = (f"Make {number} anew from the archive, with --unprivileged 1.",)
         return PreflightRow(subject, Verdict.LACKS, "it is privileged", todo)
     return PreflightRow(subject, Verdict.HOLDS, f"a template on {entry.get('node')}")
 
@@ -228,7 +240,9 @@ def judge_bridge(node: str, wish: Wish, listed: Sequence[Mapping[str, Any]]) -> 
         return PreflightRow(subject, Verdict.LACKS, "there is none", (*lines, f"pvesh set /nodes/{node}/network"))
     kind = str(entry.get("type"))
     if kind not in {"bridge", "OVSBridge", "vnet"}:
-        return PreflightRow(subject, Verdict.LACKS, f"it is no bridge but of type {kind}", ("Name a bridge.",))
+        return PreflightRow(
+            subject, Verdict.LACKS, f"it is no bridge but of type {kind}", ("Name a bridge in proxmox.bridge.",)
+        )
     if kind != "vnet" and not _is_on(entry, "active", default="0"):
         return PreflightRow(subject, Verdict.LACKS, "it is down", (f"ifup {wish.bridge}   # on {node}",))
     if wish.vlan is not None and kind == "bridge" and not _is_on(entry, "bridge_vlan_aware", default="0"):
@@ -263,7 +277,7 @@ def judge_block(block: str, strangers: Mapping[str, str]) -> PreflightRow:
         return PreflightRow(f"addresses {block}", Verdict.HOLDS, "nobody else is seen to have one of them")
     told = "; ".join(f"{address} is {who}'s" for address, who in sorted(inside.items())[:5])
     more = f", and {len(inside) - 5} more" if len(inside) > 5 else ""
-    todo = ("Move them, or choose another proxmox.address_block.",)
+    todo = (f"Move who has addresses of {block}, or choose another proxmox.address_block.",)
     return PreflightRow(f"addresses {block}", Verdict.LACKS, told + more, todo)
 
 
