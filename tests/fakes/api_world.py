@@ -42,6 +42,7 @@ from zlh_api.audit.service import Auditor, AuditSetting
 from zlh_api.audit_log.service import AuditLog
 from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.circuit import Circuits
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
@@ -71,6 +72,7 @@ from zlh_api.proof.service import Prober, ProofSetting, Sights
 from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
+from zlh_api.reconcile.step_figures import StepFigures
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.rollouts.worker import RolloutWorker
 from zlh_api.suspensions.service import SuspensionService
@@ -163,6 +165,8 @@ class World:
         self.folder = folder
         self.clock: Clock = SystemClock()
         self.limits = ConnectionLimits()
+        self.circuits = Circuits(self.clock)
+        self.step_figures = StepFigures()
         self.faults = Faults()
         self.driver = FakeDriver(self.faults)
         self.routes = FakeRoutes(self.faults)
@@ -174,6 +178,8 @@ class World:
         # Where addons really listen: no test has port 6000 of loopback for itself.
         self.addon_port = ADDON_PORTS[CODE_SERVER]
         self.authority = authority
+        # Follows the CAs from its `start` on.
+        self.rotation = AuthorityService(database, authority, self.clock)
         (folder / "root.json").write_text("{}")
         self.people = People()
         self.quotas = QuotaService(database, QUOTA)
@@ -317,7 +323,7 @@ class World:
     ) -> AsyncIterator[asyncio.Task[None]]:
         """Run one reconciler, woken by the database, for the length of the block; yields its task."""
         database = database or self.database
-        made = Reconciler(database, self.driver, self.steps(database), pace)
+        made = Reconciler(database, self.driver, self.steps(database), pace, figures=self.step_figures)
         tasks = [
             asyncio.create_task(made.run()),
             asyncio.create_task(database.listen({"container_due": made.wake}, on_connect=made.wake)),
@@ -349,8 +355,10 @@ class World:
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
                 self.endpoints = make_endpoints(parts, config)
-                limits = self.call_limits(parts.cookie)
-                entrance = Entrance(gate, watch, limits, self.audit_log, Once(self.database))
+                limits = self.call_limits(parts.cookie, parts.open_calls)
+                entrance = Entrance(
+                    gate, watch, limits, self.audit_log, Once(self.database), figures=parts.request_figures
+                )
                 application = build_application(self.endpoints, entrance, trusted_proxies=self.trusted_proxies)
                 server = _Server(application, self.limits)
                 # A test says itself which cookie it sends.
@@ -358,9 +366,10 @@ class World:
                     yield client
                 await self.audit_log.close()
 
-    def call_limits(self, cookie: SessionCookie) -> CallLimits:
+    def call_limits(self, cookie: SessionCookie, open_calls: OpenCalls | None = None) -> CallLimits:
         """Return how often this world may be called, and how many calls may stay open."""
-        return CallLimits(RateLimits(self.rates, cookie, self.rates_clock), OpenCalls(self.open_settings))
+        rates = RateLimits(self.rates, cookie, self.rates_clock)
+        return CallLimits(rates, open_calls or OpenCalls(self.open_settings))
 
     @asynccontextmanager
     async def _listening(self, watch: AccessWatch) -> AsyncIterator[None]:
@@ -398,6 +407,7 @@ class World:
             agent_port=self.agent_port,
             keys_dir=self.folder / "keys",
             state_dir=self.folder / "state",
+            backup_record=self.folder / "backup.json",
             database=DatabaseSection(dsn=self.dsn),
             artifacts=ArtifactsSection(url=nowhere, trusted_root=self.folder / "root.json"),
             process=ProcessDriverSection(root=self.folder / "containers"),
@@ -409,7 +419,7 @@ class World:
         return Parts(
             database=self.database,
             driver=self.driver,
-            agents=Agents(self.agents, self.authority, AuthorityService(self.database, self.authority, self.clock)),
+            agents=Agents(self.agents, self.authority, self.rotation),
             wishes=self._wishes(),
             upkeep=self._upkeep(),
             superseded=SupersededSockets(self.agents),
@@ -427,6 +437,8 @@ class World:
             directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
+            circuits=self.circuits,
+            open_calls=OpenCalls(self.open_settings),
             modrinth=self.modrinth,
             find_mod_target=lambda _container: self.mod_target,
         )
@@ -445,7 +457,7 @@ class World:
     def _upkeep(self) -> Upkeep:
         patrol = Patrol(self.auditor(), self.remover())
         return Upkeep(
-            reconciler=Reconciler(self.database, self.driver, self.steps(self.database)),
+            reconciler=Reconciler(self.database, self.driver, self.steps(self.database), figures=self.step_figures),
             auditor=self.auditor(),
             patrol=patrol,
             prober=self.prober(patrol.lease),

@@ -92,6 +92,10 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "knot": (lambda: _has_server("knotd"), "needs knotd (Debian: knot)"),
     "pebble": (lambda: _has_server("pebble"), "needs Debian's pebble"),
     "nginx": (lambda: _has_server("nginx"), "needs Debian's nginx"),
+    "prometheus": (
+        lambda: all(map(_has, ("prometheus", "promtool"))),
+        "needs prometheus and promtool (Debian: prometheus)",
+    ),
     "landlock": (lambda: find_abi() > 0, "needs a kernel with Landlock"),
     "go": (lambda: _has("go"), "needs a Go toolchain"),
 }

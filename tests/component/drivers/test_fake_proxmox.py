@@ -215,3 +215,57 @@ async def test_interfaces_of_a_stopped_one_are_nothing(hand: Hand) -> None:
         while (shown := await hand.get(f"{LXC}/101/interfaces")) is None:
             await asyncio.sleep(0.01)
     assert shown[0]["ip-addresses"] == []
+
+
+async def test_rights_at_a_deeper_path_take_the_place_of_those_above(hand: Hand) -> None:
+    """Whatever was given at `/`, only what is given at the storage counts there, and what a pool adds."""
+    access = hand.world.cluster.access
+    asked = "/access/permissions?path=/storage/local-lvm"
+    assert await hand.get(asked) == {"/storage/local-lvm": {"Datastore.Audit": 1, "Datastore.AllocateSpace": 1}}
+    access.roles["ZLHStorage"] = {"Datastore.AllocateSpace"}
+    assert await hand.get(asked) == {"/storage/local-lvm": {"Datastore.AllocateSpace": 1}}
+    assert [each for each in await hand.get("/cluster/resources") if each["type"] == "storage"] == []
+    await hand.make(pool="zlh")
+    guest = (await hand.get("/access/permissions?path=/vms/101"))["/vms/101"]
+    assert (guest["Datastore.Audit"], guest["VM.Allocate"]) == (1, 0)
+    assert "VM.Allocate" not in (await hand.get("/access/permissions?path=/vms/102"))["/vms/102"]
+
+
+async def test_rights_of_others_are_told_to_who_may_audit(hand: Hand) -> None:
+    """One's own always."""
+    hand.world.cluster.access.acl["/access"] = {"zlh@pve": {"ZLHNet": True}}
+    assert (await hand.ask("GET", "/access/permissions?path=/&userid=zlh@pve"))[:2] == (
+        403,
+        "Permission check failed (/access, Sys.Audit)",
+    )
+    assert "Sys.Audit" in (await hand.get("/access/permissions?path=/"))["/"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/version?x=1", 400, "not defined in schema"),
+        ("/access/permissions?path=no", 400, "Parameter verification failed"),
+        ("/nodes/pve1/network?type=wire", 400, "Parameter verification failed"),
+        ("/nodes/pve1/storage?storage=none", 400, "Parameter verification failed"),
+        ("/nodes/pve1/storage/none/content", 500, "does not exist"),
+        ("/nodes/pve9/time", 500, "hostname lookup 'pve9' failed"),
+    ],
+)
+async def test_looks_are_as_strict_as_changes(hand: Hand, path: str, status: int, words: str) -> None:
+    """What is not known is refused."""
+    got, reason, body = await hand.ask("GET", path)
+    assert (got, words in reason + body.decode()) == (status, True)
+
+
+async def test_what_may_not_be_seen_is_left_out_or_refused(hand: Hand) -> None:
+    """Lists leave out, single things refuse."""
+    hand.world.cluster.access.acl.clear()
+    assert await hand.get("/pools") == []
+    assert await hand.get("/nodes/pve1/storage") == []
+    for path, words in (
+        ("/nodes/pve1/time", "(/nodes/pve1, Sys.Audit)"),
+        ("/nodes/pve1/storage/local/content", "(/storage/local, Datastore.AllocateSpace|Datastore.Audit)"),
+    ):
+        status, reason, _body = await hand.ask("GET", path)
+        assert (status, reason.endswith(words)) == (403, True), reason

@@ -24,7 +24,7 @@ def list_nodes(cluster: Cluster, _user: str, given: Given) -> list[dict[str, Any
     ]
 
 
-def list_resources(cluster: Cluster, _user: str, given: Given) -> list[dict[str, Any]]:
+def list_resources(cluster: Cluster, user: str, given: Given) -> list[dict[str, Any]]:
     """`GET /cluster/resources`: what nodes have told of themselves a moment ago."""
     wanted = check(given, parameters.RESOURCES).get("type")
     guests = cluster.list_guests() if cluster.frozen_list is None else cluster.frozen_list
@@ -34,6 +34,8 @@ def list_resources(cluster: Cluster, _user: str, given: Given) -> list[dict[str,
         up = {"status": "online", "maxcpu": node.cores, "maxmem": node.memory, "mem": node.used_memory, "cpu": 0.01}
         nodes.append({**entry, **(up if node.is_up else {"status": "offline"})})
         storage = {"type": "storage", "storage": cluster.storage, "node": node.name, "plugintype": "lvmthin"}
+        if not cluster.access.has(user, f"/storage/{cluster.storage}", "Datastore.Audit", pools=cluster.pools):
+            continue
         figures = {"maxdisk": node.disk, "disk": 0, "shared": int(cluster.is_storage_shared)}
         nodes.append({**storage, **figures, "status": "available" if node.is_up else "unknown"})
     everything = [*guests, *nodes]
@@ -69,6 +71,8 @@ def create(cluster: Cluster, user: str, given: Given, node: str) -> str:
     except Refusal as refusal:
         raise Refusal(f"unable to create CT {vmid} - {refusal.reason}") from refusal
     cluster.count_making(node)
+    if pool is not None:
+        cluster.pools[pool].add(vmid)
 
     async def work() -> None:
         await asyncio.sleep(cluster.task_s / 2)

@@ -42,6 +42,8 @@ class FakeNodeShells:
         self.hosts = {name: f"127.0.0.{number}" for number, name in enumerate(cluster.nodes, 11)}
         self.port = 0
         self.commands: list[str] = []
+        # What can be called on every node.
+        self.programs = {"pct", "lxc-usernsexec", "/usr/bin/python3"}
 
     @property
     def known_hosts(self) -> str:
@@ -97,6 +99,9 @@ class FakeNodeShells:
         match command.split(" ", 2):
             case ["pct", verb, vmid] if vmid.isdecimal():
                 return await asyncio.to_thread(self._pct, node, verb, int(vmid))
+            case ["for", "each", rest]:
+                asked = rest.removeprefix("in ").partition(";")[0].split()
+                return "".join(f"{name}\n" for name in asked if name not in self.programs).encode()
             case ["cd", *_]:
                 return await self._write(command, stdin)
             case _:

@@ -179,6 +179,20 @@ TASKS: dict[str, Check] = {
     "vmid": _integer(100), "typefilter": _text(), "source": _text("archive|active|all"), "statusfilter": _text(),
     "since": _integer(0), "until": _integer(0), "start": _integer(0), "limit": _integer(0), "errors": _boolean,
 }  # fmt: skip
+ACL_PATH = _text(r"/|(?:/[A-Za-z0-9._-]+)+")
+USER = _text(r"[^\s:/]+@[A-Za-z][\w.-]+(?:![A-Za-z][\w.-]+)?", most=128)
+STORAGES: dict[str, Check] = {
+    "storage": _text(r"[a-zA-Z][\w.-]*\w"), "content": _text(r"[a-z,]+"), "enabled": _boolean, "format": _boolean,
+    "target": _text(r"[a-z0-9-]+"),
+}  # fmt: skip
+CONTENT: dict[str, Check] = {
+    "content": _text("vztmpl|iso|backup|images|rootdir|snippets|import"),
+    "vmid": _integer(100),
+}
+NETWORKS: dict[str, Check] = {
+    "type": _text("bridge|bond|eth|alias|vlan|fabric|OVSBridge|OVSBond|OVSPort|OVSIntPort|vnet|any_bridge"
+                  "|any_local_bridge|include_sdn"),
+}  # fmt: skip
 LOG: dict[str, Check] = {"start": _integer(0), "limit": _integer(0)}
 RESOURCES: dict[str, Check] = {"type": _text("vm|storage|node|sdn")}
 READ_CONFIG: dict[str, Check] = {"current": _boolean, "snapshot": _text()}

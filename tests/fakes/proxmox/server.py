@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from multidict import MultiMapping
 
-from fakes.proxmox import firewall, guests
+from fakes.proxmox import access, firewall, guests, sites
 from fakes.proxmox.misbehaviour import Killer, Orders, Way
 from fakes.proxmox.state import Cluster, Refusal
 
@@ -25,6 +25,14 @@ GUEST = r"/nodes/(?P<node>[^/]+)/lxc/(?P<vmid>\d+)"
 Handler = Callable[..., Any]
 # Method, path, what answers, and the right that is needed.
 CALLS: list[tuple[str, str, Handler, str]] = [
+    ("GET", r"/version", sites.show_version, ""),
+    ("GET", r"/access/permissions", access.show_permissions, ""),
+    ("GET", r"/access/roles", access.list_roles, ""),
+    ("GET", r"/pools", access.list_pools, ""),
+    ("GET", r"/nodes/(?P<node>[^/]+)/time", sites.show_time, ""),
+    ("GET", r"/nodes/(?P<node>[^/]+)/network", sites.list_networks, ""),
+    ("GET", r"/nodes/(?P<node>[^/]+)/storage", sites.list_storages, ""),
+    ("GET", r"/nodes/(?P<node>[^/]+)/storage/(?P<storage>[^/]+)/content", sites.list_content, ""),
     ("GET", r"/nodes", guests.list_nodes, ""),
     ("GET", r"/cluster/resources", guests.list_resources, ""),
     ("GET", r"/cluster/nextid", guests.next_id, ""),

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fakes.proxmox.rights import Access
+
 GIB = 2**30
 Work = Callable[[], Awaitable[str | None]]
 
@@ -42,6 +44,16 @@ class Node:
     disk: int = 1000 * GIB
     is_up: bool = True
     firewall: dict[str, Any] = field(default_factory=dict)
+    clock_ahead_s: float = 0.0
+    storages: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            "local": {"type": "dir", "content": "vztmpl,iso,backup"},
+            "local-lvm": {"content": "rootdir,images"},
+        }
+    )
+    # Archives of the cluster that this node has not got.
+    lost_archives: set[str] = field(default_factory=set)
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,7 +108,18 @@ class Cluster:
         self.nodes = {name: Node(name) for name in names}
         self.guests: dict[int, Guest] = {}
         self.tasks: dict[str, Task] = {}
-        self.pools = {"zlh"}
+        for number, node in enumerate(self.nodes.values(), 11):
+            node.networks = {
+                "eno1": {"type": "eth", "active": 1},
+                "vmbr0": {"type": "bridge", "active": 1, "address": f"192.0.2.{number}", "bridge_ports": "eno1"},
+                "vmbr1": {"type": "bridge", "active": 1, "bridge_vlan_aware": 1, "bridge_ports": ""},
+            }
+        self.version = "9.1.1"
+        self.access = Access()
+        # With the numbers of their members.
+        self.pools: dict[str, set[int]] = {"zlh": set()}
+        # Networks of the cluster's SDN, which every node has, with their zones.
+        self.vnets: dict[str, str] = {}
         self.storage = "local-lvm"
         self.is_storage_shared = False
         self.templates = {"local:vztmpl/zlh.tar.zst"}
@@ -184,6 +207,8 @@ class Cluster:
     def forget(self, vmid: int) -> None:
         """Take a guest away with all that it had."""
         guest = self.guests.pop(vmid)
+        for members in self.pools.values():
+            members.discard(vmid)
         with suppress(KeyError):
             self.making[guest.node] -= guest.config.get("lock") == "create"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from zlh_common.exposition import render_exposition
+from zlh_common.exposition import render_counter, render_exposition, render_histogram
 from zlh_common.schema.metrics import ContainerMetrics, Metrics, ProcessMetrics, Usage
 
 USAGE = Usage(
@@ -75,3 +75,23 @@ def test_any_label_survives(name: str) -> None:
         return
     found = series(render_exposition(metrics, {}))
     assert len(found) == len(series(render_exposition(METRICS, {})))
+
+
+def test_a_histogram_counts_up_to_each_bound() -> None:
+    """Each bucket holds those below it as well, the last one all of them; two series stand beside each other."""
+    text = render_histogram(
+        "t_seconds", "Taken.", (0.1, 1.0), [({"step": "a"}, (2, 1, 3), 9.5), ({"step": 'b"'}, (0, 0, 0), 0.0)]
+    )
+    found = series(text)
+    a, b = ("step", "a"), ("step", 'b"')
+    assert [found["t_seconds_bucket", frozenset({a, ("le", le)})] for le in ("0.1", "1.0", "+Inf")] == [2, 3, 6]
+    assert (found["t_seconds_sum", frozenset({a})], found["t_seconds_count", frozenset({a})]) == (9.5, 6)
+    assert found["t_seconds_count", frozenset({b})] == 0
+    assert text.count("# TYPE t_seconds histogram") == 1
+
+
+def test_what_has_no_series_is_not_told_at_all() -> None:
+    """Not even its name, so that an alarm on its absence works."""
+    assert render_histogram("t_seconds", "Taken.", (0.1,), []) == ""
+    assert render_counter("t_total", "Times.", []) == ""
+    assert render_counter("t_total", "Times.", [({}, None)]) == ""

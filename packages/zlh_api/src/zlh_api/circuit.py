@@ -194,12 +194,21 @@ class Circuits:
         # Called with a system's name whenever it is back.
         self.on_closed: Callable[[str], None] | None = None
         self._clock = clock
+        self._made: list[Circuit] = []
 
     def make(self, system: str) -> Circuit:
-        """Return what keeps calls from a system while it is away."""
+        """Return what keeps calls from a system while it is away; made once for each, and kept."""
         circuit = Circuit(system, clock=self._clock)
         circuit.on_closed = self._tell
+        self._made.append(circuit)
         return circuit
+
+    def are_closed(self) -> dict[str, bool]:
+        """Return of each system whether calls go out to it, as far as is known."""
+        known: dict[str, bool] = {}
+        for circuit in self._made:
+            known[circuit.system] = circuit.is_closed and known.get(circuit.system, True)
+        return known
 
     def _tell(self, system: str) -> None:
         if self.on_closed is not None:

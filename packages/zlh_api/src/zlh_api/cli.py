@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_agents(commands)
     _add_audit_log(commands)
     _add_traefik_static(commands)
+    _add_proxmox(commands)
     return parser
 
 
@@ -210,6 +211,27 @@ def _traefik_static(arguments: argparse.Namespace) -> int:
     setting = static_setting(config, read_acme(arguments, config), arguments.directory)
     print(render_static_file(setting), end="")
     return 0
+
+
+def _add_proxmox(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.drivers.proxmox.command_line import add_parser
+
+    add_parser(commands).set_defaults(run=_proxmox_check)
+
+
+def _proxmox_check(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.preflight import open_preflight
+    from zlh_api.config.load import load_config
+    from zlh_api.drivers.proxmox import commands
+
+    configure_logs(stream=sys.stderr)
+    config = load_config(arguments.config or home() / "api.toml", is_used_here=False)
+
+    async def run() -> int:
+        async with open_preflight(config) as preflight:
+            return await commands.run(arguments, preflight)
+
+    return asyncio.run(run())
 
 
 def _serve(arguments: argparse.Namespace) -> int:

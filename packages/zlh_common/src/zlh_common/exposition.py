@@ -1,4 +1,4 @@
-"""A sample in Prometheus' text format 0.0.4: names with their units, totals as counters, what is not known left out."""
+"""Figures in Prometheus' text format 0.0.4: names with their units, totals as counters, what is not known left out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from zlh_common.schema.metrics import ContainerMetrics, Metrics, Usage
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Figure = float | int | None
+Series = Sequence[tuple[Mapping[str, str], Figure]]
 
 _CONTAINER: dict[str, tuple[str, str, Callable[[ContainerMetrics], Figure]]] = {
     "zlh_container_uptime_seconds": ("gauge", "Since the container has started.", lambda c: c.uptime_s),
@@ -42,9 +43,32 @@ def render_exposition(metrics: Metrics, labels: Mapping[str, str]) -> str:
     return "".join([*_container_lines(metrics, labels), *_process_lines(metrics, labels)])
 
 
-def render_gauge(name: str, text: str, series: Sequence[tuple[Mapping[str, str], Figure]]) -> str:
+def render_gauge(name: str, text: str, series: Series) -> str:
     """Return one gauge with all of its series; "" where none of them is known."""
     return "".join(_family(name, "gauge", text, series))
+
+
+def render_counter(name: str, text: str, series: Series) -> str:
+    """Return one counter with all of its series; "" where none of them is known."""
+    return "".join(_family(name, "counter", text, series))
+
+
+def render_histogram(
+    name: str, text: str, bounds: Sequence[float], series: Sequence[tuple[Mapping[str, str], Sequence[int], float]]
+) -> str:
+    """Return one histogram; each series has its labels, how many fell below each bound but no lower one, and their sum.
+
+    The last count is of what lies above all bounds, so there is one more than bounds.
+    """
+    lines = [f"# HELP {name} {text}\n# TYPE {name} histogram\n"] if series else []
+    ends = [*map(str, bounds), "+Inf"]
+    for labels, counts, total in series:
+        below = 0
+        for end, count in zip(ends, counts, strict=True):
+            below += count
+            lines.append(f"{name}_bucket{_render_labels({**labels, 'le': end})} {below}\n")
+        lines.append(f"{name}_sum{_render_labels(labels)} {total}\n{name}_count{_render_labels(labels)} {below}\n")
+    return "".join(lines)
 
 
 def _container_lines(metrics: Metrics, labels: Mapping[str, str]) -> Iterator[str]:
@@ -58,7 +82,7 @@ def _process_lines(metrics: Metrics, labels: Mapping[str, str]) -> Iterator[str]
         yield from _family(name, kind, text, series)
 
 
-def _family(name: str, kind: str, text: str, series: Sequence[tuple[Mapping[str, str], Figure]]) -> Iterator[str]:
+def _family(name: str, kind: str, text: str, series: Series) -> Iterator[str]:
     told = [(labels, value) for labels, value in series if value is not None]
     if told:
         yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"

@@ -2475,7 +2475,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The figures of the edge, of agents and of roll-outs for Prometheus, as text */
+        /** The figures of this process and of the platform for Prometheus, as text */
         get: operations["getPlatformMetrics"];
         put?: never;
         post?: never;
@@ -34840,7 +34840,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The figures of the edge, of agents and of roll-outs for Prometheus, as text */
+            /** @description The figures of this process and of the platform for Prometheus, as text */
             200: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */

@@ -45,7 +45,7 @@ def make_driver(config: ApiConfig, circuits: Circuits) -> ContainerDriver:
         case ProxmoxDriverSection():
             # The only one with a system behind it that may be away.
             circuit = circuits.make("Proxmox")
-            return ProxmoxDriver(_proxmox_settings(section, config.artifacts), settings, circuit)
+            return ProxmoxDriver(proxmox_settings(section, config.artifacts), settings, circuit)
 
 
 def agent_settings(config: ApiConfig) -> AgentSettings:
@@ -60,7 +60,8 @@ def agent_settings(config: ApiConfig) -> AgentSettings:
     )
 
 
-def _proxmox_settings(section: ProxmoxDriverSection, artifacts: ArtifactsSection) -> ProxmoxSettings:
+def proxmox_settings(section: ProxmoxDriverSection, artifacts: ArtifactsSection) -> ProxmoxSettings:
+    """Return what the configuration tells of the cluster."""
     shell = section.ssh
     return ProxmoxSettings(
         access=Access(

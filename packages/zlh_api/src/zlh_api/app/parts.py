@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from zlh_api.access import routes as access_routes
@@ -21,6 +21,7 @@ from zlh_api.app.dns import open_dns
 from zlh_api.app.driver import open_driver
 from zlh_api.app.edge import open_directory, open_traefik
 from zlh_api.app.mods import find_mod_target, open_mods
+from zlh_api.app.monitoring import make_monitor
 from zlh_api.app.settings import open_settings, proxy_setting, rate_settings
 from zlh_api.app.upkeep import Upkeep, make_upkeep
 from zlh_api.app.wishes import Wishes, make_wishes
@@ -58,6 +59,8 @@ from zlh_api.mods import routes as mod_routes
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import Modrinth
 from zlh_api.mods.service import ModService
+from zlh_api.monitoring import routes as monitoring_routes
+from zlh_api.monitoring.service import Sources
 from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
 from zlh_api.quotas import routes as quota_routes
@@ -74,6 +77,7 @@ from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.gate import Gate
 from zlh_api.web.open_calls import OpenCalls
 from zlh_api.web.rate_limits import RateLimits
+from zlh_api.web.request_figures import RequestFigures
 from zlh_api.web.server import CallLimits
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
@@ -103,6 +107,9 @@ class Parts:
     directory_watch: DirectoryWatch
     cookie: SessionCookie
     clock: Clock
+    circuits: Circuits
+    open_calls: OpenCalls
+    request_figures: RequestFigures = field(default_factory=RequestFigures)
     # None where nobody is asked for mods.
     modrinth: Modrinth | None = None
     find_mod_target: Callable[[Container], Target | None] = find_mod_target
@@ -164,15 +171,26 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             directory_watch=DirectoryWatch(directory),
             cookie=SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https"),
             clock=clock,
+            circuits=circuits,
+            open_calls=OpenCalls(open_settings(config.rate_limits)),
             modrinth=modrinth,
         )
 
 
 def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     """Return everything that is answered, slice by slice; the portal comes last, since it answers for the rest."""
-    slices = [*_people_endpoints(parts, config), *_container_endpoints(parts, config), *_upkeep_endpoints(parts)]
     rotation = parts.agents.rotation
     checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, rotation)
+    rollouts = RolloutService(parts.database, parts.catalog.agent_offers)
+    sources = _make_sources(parts, checks)
+    monitor = make_monitor(config, parts.database, parts.upkeep, rollouts, sources=sources, clock=parts.clock)
+    slices = [
+        *_people_endpoints(parts, config),
+        *_container_endpoints(parts, config),
+        *_upkeep_endpoints(parts),
+        *rollout_routes.endpoints(rollouts),
+        *monitoring_routes.endpoints(monitor),
+    ]
     facts = {"catalog": parts.catalog.facts, "authority": rotation.facts}
     return [
         *platform_routes.endpoints(checks, slices, facts=facts, cookie_name=parts.cookie.name),
@@ -223,13 +241,23 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
 
 
 def _upkeep_endpoints(parts: Parts) -> list[Endpoint]:
-    rollouts = RolloutService(parts.database, parts.catalog.agent_offers)
     return [
         *audit_routes.endpoints(parts.upkeep.auditor),
-        *proof_routes.endpoints(parts.upkeep.proofs, others=(rollouts.render_metrics,)),
-        *rollout_routes.endpoints(rollouts),
+        *proof_routes.endpoints(parts.upkeep.proofs),
         *audit_log_routes.endpoints(parts.audit_log),
     ]
+
+
+def _make_sources(parts: Parts, checks: Mapping[str, platform_routes.Check]) -> Sources:
+    return Sources(
+        requests=parts.request_figures,
+        steps=parts.upkeep.reconciler.figures,
+        open_calls=parts.open_calls.figures,
+        circuits=parts.circuits.are_closed,
+        checks=checks,
+        catalog_ends_at=lambda: parts.catalog.expires_at,
+        ca_ends_at=lambda: parts.agents.rotation.expires_at,
+    )
 
 
 def make_due_work(parts: Parts) -> dict[str, DueWork]:
@@ -250,6 +278,5 @@ def make_gate(parts: Parts, config: ApiConfig) -> Gate:
 
 def make_limits(parts: Parts, config: ApiConfig) -> CallLimits:
     """Return how often this process may be called, and how many calls may stay open."""
-    section = config.rate_limits
-    rates = RateLimits(rate_settings(section), parts.cookie, parts.clock)
-    return CallLimits(rates, OpenCalls(open_settings(section)))
+    rates = RateLimits(rate_settings(config.rate_limits), parts.cookie, parts.clock)
+    return CallLimits(rates, parts.open_calls)

@@ -32,7 +32,8 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.catalog.refresh()
         gate = make_gate(parts, config)
         watch = AccessWatch(gate.pass_again)
-        entrance = Entrance(gate, watch, make_limits(parts, config), parts.audit_log, Once(parts.database))
+        limits = make_limits(parts, config)
+        entrance = Entrance(gate, watch, limits, parts.audit_log, Once(parts.database), parts.request_figures)
         runner = BoundedRunner(
             build_application(
                 make_endpoints(parts, config), entrance, trusted_proxies=parse_proxies(config.trusted_proxies)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from uuid import uuid4
 
 import structlog
@@ -18,7 +19,7 @@ from zlh_api.agents.key_folder import Generation
 from zlh_api.agents.standing import Standing
 from zlh_api.authority import store
 from zlh_api.authority.generations import AuthorityKeysMissing, find_missing, find_usable, make_next
-from zlh_api.authority.model import Scene
+from zlh_api.authority.model import Registered, Scene
 from zlh_api.authority.rules import Move, decide_move, describe, move_on
 from zlh_api.database.pool import Connection, Database, DatabaseUnavailable
 from zlh_common.clock import Clock
@@ -98,13 +99,23 @@ class AuthorityService:
         scene = self._scene
         if scene is None:
             return {}
-        issuing = next((each for each in scene.registered if each.number == scene.standing.issuing), scene.newest)
+        issuing = _issuing(scene)
         return {
             "generation": issuing.number,
             "expiresAt": issuing.expires_at,
             "rotation": describe(scene),
             "waitingFor": scene.dependents,
         }
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the CA ends that signs now; None before the first look."""
+        scene = self._scene
+        if scene is None:
+            return None
+        return next(
+            (each for each in scene.registered if each.number == scene.standing.issuing), scene.newest
+        ).expires_at
 
     async def _look(self) -> bool:
         """Follow what the database says, and move it on by one where that is due; tell whether it was."""
@@ -187,3 +198,7 @@ class AuthorityService:
                 await store.leave(connection, self._holder)
         except DatabaseUnavailable:
             return
+
+
+def _issuing(scene: Scene) -> Registered:
+    return next((each for each in scene.registered if each.number == scene.standing.issuing), scene.newest)

@@ -154,6 +154,11 @@ class CatalogService:
                 )
         return self._trouble
 
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the signatures of the catalog in use end; None where there is none."""
+        return self._fetched.expires_at if self._fetched is not None else None
+
     async def run(self) -> None:
         """Read the catalog whenever it is signed anew, and now and then in any case, for ever."""
         failures = 0 if self._trouble is None else 1

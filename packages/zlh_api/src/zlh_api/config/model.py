@@ -36,6 +36,8 @@ class ApiConfig(Section, kw_only=True):
     # The two private CAs and the API's own client key; 0700.
     keys_dir: Path
     state_dir: Path
+    # Written by each backup once it is whole: `{"finished_at": RFC 3339, "bytes": n}`.
+    backup_record: Path = Path("/var/lib/zlh/backup/last.json")
     driver: Literal["process", "lxc", "proxmox"] = "process"
     agent_port: ListenPort = 7443
     channels: tuple[Literal["stable", "candidate"], ...] = ("stable",)

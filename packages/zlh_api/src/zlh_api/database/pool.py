@@ -57,6 +57,16 @@ async def database_errors() -> AsyncIterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """How a pool stands, and how often since its beginning nobody was there."""
+
+    used: int
+    idle: int
+    limit: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Joined:
     """A transaction that everything takes part in that its task does."""
 
@@ -75,6 +85,7 @@ class Database:
         self._dsn = dsn
         self._max = max_connections
         self._pool: asyncpg.Pool | None = None
+        self._failures = 0
         self._opening = asyncio.Lock()
         # What is joined lasts as long as its caller, which waits for more than the database; it never takes all.
         self._joining = asyncio.Semaphore(max(1, max_connections // 2))
@@ -82,16 +93,27 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[PoolConnectionProxy]:
         """Lend a connection outside of any transaction; raise DatabaseUnavailable where there is none."""
-        async with database_errors():
-            joined = _JOINED.get()
-            if joined is not None and joined.database is self and joined.task is asyncio.current_task():
-                # A statement that fails would end the whole transaction, and not itself alone.
-                async with joined.connection.transaction():
-                    yield joined.connection
-                return
-            pool = await self._open_pool()
-            async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-                yield connection
+        try:
+            async with database_errors():
+                joined = _JOINED.get()
+                if joined is not None and joined.database is self and joined.task is asyncio.current_task():
+                    # A statement that fails would end the whole transaction, and not itself alone.
+                    async with joined.connection.transaction():
+                        yield joined.connection
+                    return
+                pool = await self._open_pool()
+                async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                    yield connection
+        except DatabaseUnavailable:
+            self._failures += 1
+            raise
+
+    @property
+    def figures(self) -> PoolFigures:
+        """How the pool stands now."""
+        size = self._pool.get_size() if self._pool is not None else 0
+        idle = self._pool.get_idle_size() if self._pool is not None else 0
+        return PoolFigures(used=size - idle, idle=idle, limit=self._max, failures=self._failures)
 
     @asynccontextmanager
     async def joined(self) -> AsyncIterator[PoolConnectionProxy]:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-
-from aiohttp import web
-
 from zlh_api.proof.report import CheckTooSoon, ProofReports
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_common.exposition import CONTENT_TYPE
 from zlh_common.schema.edge import EdgeStatus, Proof
 
 ONE = "/api/containers/{vmid}"
@@ -18,8 +13,8 @@ _ABOUT_CHECK = (
 )
 
 
-def endpoints(reports: ProofReports, *, others: Sequence[Callable[[], Awaitable[str]]] = ()) -> list[Endpoint]:
-    """Return the endpoints of this slice; what `others` tell of the platform is scraped with the edge."""
+def endpoints(reports: ProofReports) -> list[Endpoint]:
+    """Return the endpoints of this slice."""
 
     async def show(call: Call) -> Answer:
         return Answer(await reports.fetch_proof(call.container), headers={"Cache-Control": "no-store"})
@@ -29,10 +24,6 @@ def endpoints(reports: ProofReports, *, others: Sequence[Callable[[], Awaitable[
 
     async def edge(_call: Call) -> Answer:
         return Answer(await reports.fetch_edge(), headers={"Cache-Control": "no-store"})
-
-    async def scrape(_call: Call) -> web.Response:
-        told = [await reports.render_metrics(), *[await other() for other in others]]
-        return web.Response(body="".join(told).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     return [
         Endpoint(
@@ -67,14 +58,5 @@ def endpoints(reports: ProofReports, *, others: Sequence[Callable[[], Awaitable[
             response=EdgeStatus,
             is_stable=False,
             name="getEdge",
-        ),
-        Endpoint(
-            "GET",
-            "/metrics",
-            Policy.VIEW_PLATFORM,
-            scrape,
-            "The figures of the edge, of agents and of roll-outs for Prometheus, as text",
-            media_type="text/plain",
-            name="getPlatformMetrics",
         ),
     ]

@@ -20,6 +20,7 @@ from zlh_api.reconcile import store
 from zlh_api.reconcile.crew import Crew
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.pace import Pace
+from zlh_api.reconcile.step_figures import StepFigures
 from zlh_api.reconcile.steps import Steps
 from zlh_api.reconcile.warrant import ClaimWarrant, boottime
 from zlh_api.reconcile.worker import Pause, Worker, Workplace
@@ -43,10 +44,12 @@ class Reconciler:
         pace: Pace | None = None,
         *,
         chance: Callable[[], float] = random.random,
+        figures: StepFigures | None = None,
     ) -> None:
         self._database = database
         self._pace = pace or Pace()
-        self._place = Workplace(database, driver, steps, self._pace, chance)
+        self.figures = figures or StepFigures()
+        self._place = Workplace(database, driver, steps, self._pace, chance, self.figures)
         self._crew = Crew(self._pace)
         self._holder = uuid4()
         self._due = asyncio.Event()

@@ -42,6 +42,7 @@ from zlh_api.reconcile.plan import (
     decide_next,
 )
 from zlh_api.reconcile.spec import accepted_generation
+from zlh_api.reconcile.step_figures import StepFigures
 from zlh_api.reconcile.steps import Steps, has_closing_failed, has_publishing_failed, has_renewal_failed, plan_guest
 from zlh_api.reconcile.warrant import ClaimWarrant, StepWarrant
 from zlh_common.addons import CODE_SERVER
@@ -115,6 +116,7 @@ class Workplace:
     pace: Pace
     # A number between 0 and 1.
     chance: Callable[[], float]
+    figures: StepFigures
 
 
 class Worker:
@@ -225,7 +227,8 @@ class Worker:
             await journal.journal_start(connection, self._claim, step, follows=_is_listed(container, step))
         began, has_failed = time.monotonic(), True
         try:
-            with self._watch_slowness(), StepWarrant(place.database, self._warrant) as warrant:
+            timing = place.figures.timing(step)
+            with self._watch_slowness(), timing, StepWarrant(place.database, self._warrant) as warrant:
                 async with asyncio.timeout(limit_s):
                     await place.steps.take(step, warrant, container)
         except LeaseLost:
@@ -241,6 +244,7 @@ class Worker:
             pause = await self._fail(container, step, StepBroke(type(error).__name__))
         else:
             log.info("step.done", vmid=container.vmid, step=step, seconds=round(time.monotonic() - began, 4))
+            place.figures.note_done(step)
             return await self._finish(container, step)
         # A guest that runs, and whose network could not be closed, is not left running for as long as a pause; and what
         # else there is to do does not wait for limits while those before hold.
@@ -298,6 +302,7 @@ class Worker:
             await store.save_wait(connection, self._claim, waiting_for)
             await journal.journal_waiting(connection, self._claim, step, reason, next_try_in_s=delay_s)
         log.info("step.waits", vmid=container.vmid, step=step, waiting_for=waiting_for, retry_in_s=round(delay_s, 2))
+        self._place.figures.note_waiting(step)
         return Pause(delay_s, is_held=True)
 
     async def _fail(self, container: Container, step: str, error: ZlhError) -> Pause:
@@ -316,6 +321,7 @@ class Worker:
             attempts=attempts,
             retry_in_s=round(delay_s, 2),
         )
+        self._place.figures.note_failed(step, error.code)
         return Pause(delay_s, is_held=True)
 
     async def _settle(self, container: Container, seen: Seen) -> Pause:

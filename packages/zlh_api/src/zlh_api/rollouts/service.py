@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -49,6 +50,7 @@ from zlh_common.version_order import version_order
 log = structlog.get_logger()
 # More versions than people read: an agent calls itself whatever it likes.
 MAX_VERSIONS = 50
+OTHER = "other"
 ENDED = frozenset({RolloutState.CANCELLED, RolloutState.SUPERSEDED})
 _START = (0, -1, -1, 0)
 Offers = Callable[[], Sequence[Offer]]
@@ -142,7 +144,10 @@ class RolloutService:
             fleet = await store.fetch_fleet(connection)
             found = await store.fetch_all(connection, limit=1)
             states = await store.fetch_states(connection, found[0][1].id) if found else {}
-        versions = _count_versions(fleet, {each.version for each in self._known_offers()})
+        known = {each.version for each in self._known_offers()}
+        # What an agent calls itself is a stranger's word, and no name of a series.
+        named = [replace(each, version=each.version if each.version in known else OTHER) for each in fleet]
+        versions = _count_versions(named, known)
         members: Counter[str] = Counter()
         for counts in states.values():
             members.update(counts)
@@ -252,7 +257,7 @@ def _count_versions(fleet: Sequence[Candidate], offered: set[str]) -> tuple[Agen
         by_version.setdefault(each.version, []).append(each)
     common = sorted(by_version, key=lambda version: (version not in offered, -len(by_version[version])))
     for version in common[MAX_VERSIONS - 1 :] if len(common) > MAX_VERSIONS else ():
-        by_version.setdefault("other", []).extend(by_version.pop(version))
+        by_version.setdefault(OTHER, []).extend(by_version.pop(version))
     return tuple(
         AgentVersionCount(
             version=version,

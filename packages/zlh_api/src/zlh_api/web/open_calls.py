@@ -97,6 +97,10 @@ class OpenCalls:
                 if not self._open[key]:
                     del self._open[key]
 
+    def figures(self) -> dict[str, tuple[int, int]]:
+        """Return of each kind how many are open in this process, and how many may be."""
+        return {what: (self._open[what, "process", None], limits.in_all) for what, limits in self._limits.items()}
+
     def _places_of(self, endpoint: Endpoint, caller: Caller | None, customer: UUID | None) -> list[_Place]:
         what = _kind_of(endpoint)
         if what is None or caller is None:

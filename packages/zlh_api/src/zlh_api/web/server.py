@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,7 @@ from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
 from zlh_api.web.recording import Recording, record
 from zlh_api.web.replays import Keeper, answer_once, find_key
 from zlh_api.web.request_body import MAX_BODY_BYTES, read_body
+from zlh_api.web.request_figures import RequestFigures
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import encode
@@ -72,6 +73,8 @@ class Entrance:
     audit_log: AuditLog
     # What has an Idempotency-Key is carried out once.
     keeper: Keeper
+    # What is told of all requests together.
+    figures: RequestFigures = field(default_factory=RequestFigures)
 
 
 @dataclass(slots=True)
@@ -87,6 +90,8 @@ class _Course:
 _COURSE = web.RequestKey("course", _Course)
 _ALWAYS = web.RequestKey("always", Mapping[str, str])
 _REQUEST_ID = web.RequestKey("request_id", str)
+_ENDPOINT = web.RequestKey("endpoint", Endpoint)
+_FIGURES = web.AppKey("figures", RequestFigures)
 
 
 def build_application(
@@ -98,6 +103,7 @@ def build_application(
     """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     application[TRUSTED_PROXIES] = trusted_proxies
+    application[_FIGURES] = entrance.figures
     application.on_response_prepare.append(_add_usual)
     application.on_response_prepare.append(_begin)
     application.on_response_prepare.append(add_rate_headers)
@@ -138,7 +144,7 @@ def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
             return _render(endpoint, request, await endpoint.handler(call))
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        request[_ALWAYS] = endpoint.always
+        request[_ALWAYS], request[_ENDPOINT] = endpoint.always, endpoint
         # What comes too often costs nothing more, not even a record.
         if endpoint.is_counted:
             await limits.rates.admit(endpoint, request)
@@ -267,10 +273,15 @@ def _render(endpoint: Endpoint, request: web.Request, result: Any) -> web.Stream
 
 @web.middleware
 async def _outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, turn errors into problems, and log one line."""
+    """Give the request an id, turn errors into problems, log one line, and count it."""
     request_id = request[_REQUEST_ID] = accept_request_id(request.headers.get(HEADER, ""))
-    with following(request_id):
-        response = await _answer(request, handler, request_id)
+    began, status = time.monotonic(), None
+    try:
+        with following(request_id):
+            response = await _answer(request, handler, request_id)
+        status = response.status
+    finally:
+        request.app[_FIGURES].note(request.get(_ENDPOINT), status, time.monotonic() - began)
     if request.get(ENDS_CONNECTION):
         response.force_close()
     return response

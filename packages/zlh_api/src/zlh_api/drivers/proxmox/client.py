@@ -98,7 +98,7 @@ class ProxmoxClient:
             await self._session.close()
             self._session = None
 
-    async def get(self, path: str, **parameters: Value) -> Any:
+    async def get(self, path: str, /, **parameters: Value) -> Any:
         """Return what is at a path."""
         return await self._call("GET", path, parameters)
 
@@ -110,7 +110,7 @@ class ProxmoxClient:
         """Have something changed."""
         return await self._call("PUT", path, parameters)
 
-    async def delete(self, path: str, **parameters: Value) -> Any:
+    async def delete(self, path: str, /, **parameters: Value) -> Any:
         """Have something taken away."""
         return await self._call("DELETE", path, parameters)
 

@@ -36,6 +36,7 @@ from zlh_common.names import Vmid
 CONNECT_TIMEOUT_S = 10.0
 COMMAND_TIMEOUT_S = 60.0
 RETRY_S = 5.0
+PROGRAMS = ("pct", "lxc-usernsexec", "/usr/bin/python3")
 # How Proxmox maps the users of an unprivileged container.
 MAPPING = "b:0:100000:65536"
 
@@ -106,6 +107,12 @@ class NodeShell:
             # It tells of every channel and every command.
             asyncssh.set_log_level(logging.WARNING)
             self._trust = await asyncio.to_thread(read_trust, self._access.key, self._access.known_hosts)
+
+    async def find_missing_programs(self, node: str) -> list[str]:
+        """Return which programs that are used here the node does not have; nothing is changed."""
+        async with self._connect(node) as connection:
+            asked = f"for each in {' '.join(PROGRAMS)}; do command -v $each > /dev/null || echo $each; done"
+            return (await _run(connection, node, "looking for programs", asked, b"")).split()
 
     async def unlock(self, plan: GuestPlan, node: str, warrant: Warrant) -> None:
         """Take the lock away that a crash has left; the caller has seen that nobody is at work."""

@@ -1,0 +1,1 @@
+"""What an operator watches: the figures of the platform and of this process, for Prometheus."""
