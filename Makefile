@@ -43,7 +43,7 @@ test: $(READY) ## all tests; what needs root or a system package is skipped with
 check: $(READY) ## lint, types and structure: under a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo deploy/agent deploy/container deploy/release
+	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo deploy/agent deploy/container deploy/release deploy/control
 	@$(BIN)/python -m pytest -q tests/architecture
 
 .PHONY: portal-check
