@@ -407,7 +407,7 @@ def _psql(*arguments: str, stdin: Path | None = None) -> str:
 
 def settle_artifacts(work: Work, release: Release) -> None:
     """Have keys and a tree, and the agent of this version offered in it."""
-    is_begun = (TREE / "metadata/timestamp.json").is_file() and (KEYS / "root.json").is_file()
+    is_begun = (TREE / "archives").is_dir() and (KEYS / "root.json").is_file()
     work.settle(f"artifacts {TREE}, keys {KEYS}", lambda: artifacts(release, "init"), is_right=is_begun)
     archives = [path.name.removesuffix(".json") for path in (release.folder / "artifacts").rglob("*.json")]
     is_published = is_begun and release.place.is_dir() and is_offered(release)
@@ -520,16 +520,24 @@ def settle_running(work: Work, release: Release, *, before: str | None, is_new: 
 
 def _settle_unit(work: Work, unit: str, *, is_stale: bool) -> None:
     work.settle(
-        f"{unit} at every start", lambda: run("systemctl", "enable", "--quiet", unit), is_right=_is("enabled", unit)
+        f"{unit} at every start", lambda: run("systemctl", "enable", "--quiet", unit), is_right=_is_enabled(unit)
     )
-    is_right = _is("active", unit) and not is_stale
-    # An artifact server may wait for the bridge that the API makes; it is started again until it has it.
-    options = ["--no-block"] if unit == "zlh-artifacts.service" else []
-    work.settle(f"{unit} runs", lambda: run("systemctl", "restart", *options, unit), is_right=is_right)
+    if unit == "zlh-artifacts.service":
+        # It may wait for the bridge that the API makes, and is started again until it has it.
+        is_right = _state(unit) in {"active", "activating"} and not is_stale
+        work.settle(f"{unit} runs", lambda: run("systemctl", "restart", "--no-block", unit), is_right=is_right)
+        return
+    is_right = _state(unit) == "active" and not is_stale
+    work.settle(f"{unit} runs", lambda: run("systemctl", "restart", unit), is_right=is_right)
 
 
-def _is(what: str, unit: str) -> bool:
-    return subprocess.run(["systemctl", f"is-{what}", "--quiet", unit], check=False).returncode == 0
+def _is_enabled(unit: str) -> bool:
+    return subprocess.run(["systemctl", "is-enabled", "--quiet", unit], check=False).returncode == 0
+
+
+def _state(unit: str) -> str:
+    asked = ["systemctl", "is-active", unit]
+    return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def wait_healthy() -> None:

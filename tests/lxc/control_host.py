@@ -72,8 +72,8 @@ def fetch_wheels(release: Path, into: Path) -> None:
 
 def put_folder(guest: Guest, source: Path, target: str) -> None:
     """Copy a folder into the host, as somebody unpacks what he was sent."""
-    packing = subprocess.Popen(["tar", "-C", str(source), "-c", "."], stdout=subprocess.PIPE)
     inside = ["lxc-attach", "-P", str(guest.folder.parent), "-n", guest.folder.name, "--clear-env", "--"]
     unpack = f"mkdir -p {target} && tar -C {target} --no-same-owner -x"
-    subprocess.run([*inside, "sh", "-c", unpack], check=True, stdin=packing.stdout)
-    assert packing.wait() == 0
+    with subprocess.Popen(["tar", "-C", str(source), "-c", "."], stdout=subprocess.PIPE) as packing:
+        subprocess.run([*inside, "sh", "-c", unpack], check=True, stdin=packing.stdout)
+    assert packing.returncode == 0

@@ -105,6 +105,11 @@ class Host:
                 await asyncio.sleep(0.2)
 
 
+async def wait_artifacts(host: Host) -> None:
+    """Return once the artifact server runs; the installer does not wait for it."""
+    await host.wait("systemctl", "is-active", "--quiet", "zlh-artifacts")
+
+
 async def test_a_host_from_nothing_to_the_next_version(release: Path, later: Path, place: Path) -> None:
     """Dry, half, whole, again, and up; what is asked for at each stage stands in the steps below."""
     async with control_host() as guest:
@@ -115,9 +120,11 @@ async def test_a_host_from_nothing_to_the_next_version(release: Path, later: Pat
         await asyncio.to_thread(refuses_and_does_nothing_dry, host)
         await asyncio.to_thread(goes_on_after_an_end_in_the_middle, host)
         await asyncio.to_thread(runs_once_it_is_configured, host)
+        await wait_artifacts(host)
         await asyncio.to_thread(changes_nothing_the_second_time, host)
         await asyncio.to_thread(is_worked_with, host)
         await asyncio.to_thread(puts_right_what_hands_did, host)
+        await wait_artifacts(host)
         await asyncio.to_thread(goes_up_and_not_back, host, guest, later, place)
         await asyncio.to_thread(comes_back_from_its_backup, host)
 
@@ -150,6 +157,8 @@ def goes_on_after_an_end_in_the_middle(host: Host) -> None:
 def runs_once_it_is_configured(host: Host) -> None:
     """With the configuration filled in, the API answers at the end, as a user of its own and not as root."""
     host.run("python3", "-c", EDIT)
+    # There is no bridge of the driver `lxc` here.
+    host.run("sh", "-c", "echo ZLH_ARTIFACTS_HOST=127.0.0.1 > /etc/zlh/artifacts.env")
     assert "the API answers" in host.install()
     assert '"status"' in host.ask("healthz")
     assert host.run("sh", "-c", "ps -o user= -p $(systemctl show -P MainPID zlh-api)") == "zlh-api"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from guards.ports import free_port
 from real_parts.served_api import PATIENCE_S, make_site, serving
 from zlh_api.database.migrate import _MIGRATION_LOCK, migrate
 
@@ -111,3 +114,28 @@ async def test_a_migration_is_not_held_to_the_time_of_other_statements(dsn: str)
         assert await migrating == []
     finally:
         await connection.close()
+
+
+async def test_artifact_server_tells_systemd_too(tmp_path: Path, manager: Manager) -> None:
+    """READY once it listens, then the watchdog from its loop, STOPPING at a SIGTERM."""
+    place = ("--dir", str(tmp_path / "tree"), "--keys", str(tmp_path / "keys"))
+    program = (sys.executable, "-m", "zlh_api", "artifacts")
+    for command in ("init", "publish"):
+        made = await asyncio.create_subprocess_exec(*program, command, *place, stdout=asyncio.subprocess.DEVNULL)
+        assert await made.wait() == 0
+    port, environment = free_port(), {**os.environ, **manager.environment}
+    server = await asyncio.create_subprocess_exec(
+        *program, "serve", *place, "--port", str(port), env=environment, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await manager.hear("READY=1")
+        async with aiohttp.request("GET", f"http://127.0.0.1:{port}/healthz") as answer:
+            assert answer.status == 200
+        await manager.hear("WATCHDOG=1", times=2)
+        server.terminate()
+        await manager.hear("STOPPING=1")
+        assert await server.wait() == 0
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
