@@ -14,6 +14,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from component.artifacts.conftest import Workshop
 from guards.ports import free_port
 from real_parts.served_api import PATIENCE_S, make_site, serving
 from zlh_api.database.migrate import _MIGRATION_LOCK, migrate
@@ -116,13 +117,10 @@ async def test_a_migration_is_not_held_to_the_time_of_other_statements(dsn: str)
         await connection.close()
 
 
-async def test_artifact_server_tells_systemd_too(tmp_path: Path, manager: Manager) -> None:
+async def test_artifact_server_tells_systemd_too(published: Workshop, manager: Manager) -> None:
     """READY once it listens, then the watchdog from its loop, STOPPING at a SIGTERM."""
-    place = ("--dir", str(tmp_path / "tree"), "--keys", str(tmp_path / "keys"))
+    place = ("--dir", str(published.tree), "--keys", str(published.keys))
     program = (sys.executable, "-m", "zlh_api", "artifacts")
-    for command in ("init", "publish"):
-        made = await asyncio.create_subprocess_exec(*program, command, *place, stdout=asyncio.subprocess.DEVNULL)
-        assert await made.wait() == 0
     port, environment = free_port(), {**os.environ, **manager.environment}
     server = await asyncio.create_subprocess_exec(
         *program, "serve", *place, "--port", str(port), env=environment, stdout=asyncio.subprocess.DEVNULL
