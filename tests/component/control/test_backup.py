@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -20,9 +21,11 @@ import pytest
 
 from backup import find_superseded, split_password, with_database
 from component.api.conftest import Postgres
+from component.artifacts.conftest import Workshop
 from fakes.warrant import FakeWarrant
 from fakes.wishes import want_container
 from real_parts.served_api import PATIENCE_S, TOKEN, Site, make_operator, make_site, serving, wait_up
+from zlh_api.artifacts.signing.publish import verify_tree
 from zlh_api.database.pool import Database
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.port import GuestPlan
@@ -136,6 +139,49 @@ async def test_what_is_there_is_kept_beside_what_comes_back(postgres: Postgres, 
     old = replace(site, dsn=postgres.dsn(before[1]))
     assert await want(old, lambda connection: connection.fetchval("select email from users")) == "later@example.test"
     await postgres.execute(f'drop database "{before[1]}"')
+
+
+@pytest.mark.parametrize("part", ["database", "keys"])
+async def test_one_part_comes_back_alone(postgres: Postgres, site: Site, part: str) -> None:
+    """Where the other is as it should be, it is not touched."""
+    folder = await make(postgres, site)
+    await want(site, lambda connection: connection.execute("update users set email = 'later@example.test'"))
+    (site.keys / "later").write_text("of the moment before")
+    done = await asyncio.to_thread(backup, postgres, site, "restore", str(folder), "--only", part)
+    assert done.returncode == 0, done.stderr
+    email = await want(site, lambda connection: connection.fetchval("select email from users"))
+    assert (email == "owner@example.test", not (site.keys / "later").exists()) == (part == "database", part == "keys")
+    if before := re.search(r"what was there is (\w+_before_\w+)", done.stdout):
+        await postgres.execute(f'drop database "{before[1]}"')
+
+
+async def test_a_lost_tree_of_artifacts_is_brought_back(postgres: Postgres, site: Site, published: Workshop) -> None:
+    """As the page says it: signatures and keys of the backup, archives by other means; clients see nothing go back."""
+    settings = f'trusted_root = "{site.folder}/root.json"\n'
+    more = f'folder = "{published.tree}"\nkeys = "{published.keys}"\n'
+    site.config.write_text(site.config.read_text().replace(settings, settings + more))
+    await asyncio.to_thread(bring_back_tree, await make(postgres, site), published)
+
+
+def bring_back_tree(folder: Path, published: Workshop) -> None:
+    """Lose tree and keys, and follow the page."""
+    (archive,) = published.tree.glob("archives/*/*.tar.zst")
+    elsewhere, signed = Path(shutil.copy(archive, folder.parent)), newest(published)
+    for place, name in ((published.tree, "artifacts.tar"), (published.keys, "artifact-keys.tar")):
+        shutil.rmtree(place)
+        place.mkdir(mode=0o700)
+        subprocess.run(["tar", "-xpf", str(folder / name), "-C", str(place)], check=True)
+    verify = partial(verify_tree, published.tree, published.keys, now=published.now)
+    assert [fault.file for fault in verify().faults] == [str(archive.relative_to(published.tree))]
+    shutil.copy(elsewhere, archive)
+    assert verify().ok
+    published.publish()
+    assert newest(published) > signed
+
+
+def newest(workshop: Workshop) -> int:
+    """Return the version of what clients look at first: one that goes back is refused."""
+    return int(json.loads((workshop.tree / "metadata/timestamp.json").read_text())["signed"]["version"])
 
 
 async def test_a_database_that_is_used_is_not_replaced(postgres: Postgres, site: Site) -> None:
