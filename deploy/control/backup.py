@@ -15,8 +15,8 @@ A backup is one folder, `<into>/20260102T033000Z`, of root alone:
     configuration.tar the folder of the configuration
     manifest.json     sizes and SHA-256 of the others; written last, so a folder without it is none
 
-It is made under another name, synced and renamed: what has its name is whole. `status.prom` beside the backups is text
-for a Prometheus node exporter.
+It is made under another name, synced and renamed: what has its name is whole. Where a Prometheus node exporter reads
+files, `zlh_backup.prom` there says when the last one was made.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ MANIFEST, DUMP = "manifest.json", "database.dump"
 # Without this table a dump is of something else.
 PROOF = "TABLE DATA public schema_versions "
 FRESH_S = 26 * 3600
+# Of Debian's prometheus-node-exporter.
+TEXTFILES = Path("/var/lib/prometheus/node-exporter")
 # Whose the database is; of one that is lost, whose it was when the installer made it.
 OWNER = (
     "select coalesce((select pg_get_userbyid(datdba) from pg_database where datname = '{name}'), "
@@ -94,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     make = commands.add_parser("make", help="make one more")
     make.add_argument("--keep", type=int, default=14, help="how many are kept (default: %(default)s)")
+    make.add_argument("--textfiles", type=Path, default=TEXTFILES, help="of a node exporter (default: %(default)s)")
     make.set_defaults(run=run_make)
     commands.add_parser("status", help="say how old the newest is").set_defaults(run=run_status)
     check = commands.add_parser("check", help="compare one with its manifest")
@@ -159,11 +162,11 @@ def describe(manifest: Mapping[str, Any], folder: Path) -> str:
     return f"{folder}: {manifest['made']}, schema {manifest['schema']}, {size / 1e6:.1f} MB, whole"
 
 
-def render_prometheus(made_s: float, size: int) -> str:
+def render_prometheus(made_s: int, size: int) -> str:
     """Return the text for a node exporter."""
     return (
         "# TYPE zlh_backup_last_success_seconds gauge\n"
-        f"zlh_backup_last_success_seconds {made_s:.0f}\n"
+        f"zlh_backup_last_success_seconds {made_s}\n"
         "# TYPE zlh_backup_size_bytes gauge\n"
         f"zlh_backup_size_bytes {size}\n"
     )
@@ -231,7 +234,7 @@ def run_make(asked: argparse.Namespace) -> None:
     place, tools, into = _place(asked), _tools(asked), asked.into
     into.mkdir(parents=True, exist_ok=True)
     into.chmod(0o700)
-    began = time.time()
+    began = int(time.time())
     stamp = datetime.fromtimestamp(began, UTC).strftime(STAMP)
     fresh = into / f".{stamp}.new"
     for left in into.glob(".*.new"):
@@ -243,10 +246,20 @@ def run_make(asked: argparse.Namespace) -> None:
     _sync_tree(fresh)
     fresh.rename(into / stamp)
     _sync(into)
-    _write_durably(into / "status.prom", render_prometheus(began, _size(manifest)))
+    _tell_prometheus(asked.textfiles, render_prometheus(began, _size(manifest)))
     for name in find_superseded((path.name for path in into.iterdir() if path.is_dir()), asked.keep):
         shutil.rmtree(into / name)
     print(describe(manifest, into / stamp))
+
+
+def _tell_prometheus(folder: Path, text: str) -> None:
+    """Say it where a node exporter reads, which is another user; where there is none, nobody is told."""
+    if not folder.is_dir():
+        return
+    fresh = folder / ".zlh_backup.part"
+    fresh.write_text(text)
+    fresh.chmod(0o644)
+    fresh.rename(folder / "zlh_backup.prom")
 
 
 def _write_parts(place: Place, tools: Tools, folder: Path) -> None:

@@ -127,6 +127,7 @@ async def test_a_host_from_nothing_to_the_next_version(release: Path, later: Pat
         await wait_artifacts(host)
         await asyncio.to_thread(goes_up_and_not_back, host, guest, later, place)
         await asyncio.to_thread(comes_back_from_its_backup, host)
+        await asyncio.to_thread(sees_the_host_as_root, host)
 
 
 def refuses_and_does_nothing_dry(host: Host) -> None:
@@ -232,3 +233,16 @@ def comes_back_from_its_backup(host: Host) -> None:
     assert '"status"' in host.ask("healthz")
     asked = ("psql", "-XAt", "postgresql:///zlh", "-c", "select email from users")
     assert host.run(*asked) == "admin@example.org"
+
+
+def sees_the_host_as_root(host: Host) -> None:
+    """With the drop-in of the driver `lxc`: root, known to the database, in the host's own world of mounts."""
+    host.run("cp", "/opt/zlh/api/current/deploy/control/lxc.conf", "/etc/systemd/system/zlh-api.service.d/lxc.conf")
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "restart", "zlh-api")
+    assert '"status"' in host.ask("healthz")
+    pid = host.run("systemctl", "show", "-P", "MainPID", "zlh-api")
+    assert host.run("ps", "-o", "user=", "-p", pid) == "root"
+    assert host.run("readlink", f"/proc/{pid}/ns/mnt") == host.run("readlink", "/proc/1/ns/mnt")
+    # The command follows: it is root as well, and finds the database as the same role.
+    assert "up to date" in host.run("zlh-api", "migrate")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,19 @@ async def test_nobody_else_reads_a_backup(postgres: Postgres, site: Site) -> Non
     assert folder.parent.stat().st_mode & 0o077 == 0
     names = {"database.dump", "keys.tar", "configuration.tar", "manifest.json"}
     assert {path.name for path in folder.iterdir()} == names
+
+
+async def test_a_node_exporter_is_told_when_one_was_made(postgres: Postgres, site: Site, tmp_path: Path) -> None:
+    """It is another user, who may not look into the backups; one that failed says nothing new."""
+    said = tmp_path / "zlh_backup.prom"
+    folder = await make(postgres, site, "--textfiles", str(tmp_path))
+    made = datetime.strptime(folder.name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    first = said.read_text()
+    assert f"zlh_backup_last_success_seconds {made.timestamp():.0f}\n" in first
+    assert said.stat().st_mode & 0o777 == 0o644
+    site.config.write_text(site.config.read_text().replace(site.dsn, "postgresql:///nothing?host=/nonexistent"))
+    done = await asyncio.to_thread(backup, postgres, site, "make", "--textfiles", str(tmp_path))
+    assert (done.returncode, said.read_text()) == (1, first)
 
 
 @pytest.mark.parametrize("name", ["database.dump", "keys.tar", "manifest.json"])
