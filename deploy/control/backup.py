@@ -47,6 +47,9 @@ MANIFEST, DUMP = "manifest.json", "database.dump"
 # Without this table a dump is of something else.
 PROOF = "TABLE DATA public schema_versions "
 FRESH_S = 26 * 3600
+# Where the installer has them; a configuration names them only where the API itself serves the tree.
+INSTALLED = Path("/etc/zlh/api.toml")
+INSTALLED_ARTIFACTS = {"folder": "/var/lib/zlh/artifacts", "keys": "/var/lib/zlh/keys/artifacts"}
 # Of Debian's prometheus-node-exporter.
 TEXTFILES = Path("/var/lib/prometheus/node-exporter")
 # Whose the database is; of one that is lost, whose it was when the installer made it.
@@ -90,7 +93,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Backups of a ZLH control host.")
     parser.add_argument("--into", type=Path, default=Path("/var/backups/zlh"), help="default: %(default)s")
-    parser.add_argument("--config", type=Path, default=Path("/etc/zlh/api.toml"), help="default: %(default)s")
+    parser.add_argument("--config", type=Path, default=INSTALLED, help="default: %(default)s")
     parser.add_argument("--programs", type=Path, help="the folder of pg_dump and the others (default: PATH)")
     parser.add_argument("--admin", metavar="DSN", help="who may make databases (default: the user postgres here)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -115,7 +118,8 @@ def _parser() -> argparse.ArgumentParser:
 def parse_place(document: Mapping[str, Any], configuration: Path) -> Place:
     """Return where everything is, of a configuration; raise Refused where that does not say it."""
     try:
-        artifacts = document.get("artifacts", {})
+        besides = INSTALLED_ARTIFACTS if configuration == INSTALLED.parent else {}
+        artifacts = {**besides, **document.get("artifacts", {})}
         return Place(
             dsn=document["database"]["dsn"],
             keys=Path(document["keys_dir"]),

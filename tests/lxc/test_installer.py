@@ -224,13 +224,17 @@ def goes_up_and_not_back(host: Host, guest: Guest, later: Path, place: Path) -> 
 
 
 def comes_back_from_its_backup(host: Host) -> None:
-    """The database is lost, and brought back by the documented commands; the operator is there again."""
-    host.run("systemctl", "stop", "zlh-api")
+    """Database, keys and configuration are lost, and brought back as the page says; the operator is there again."""
+    host.run("systemctl", "stop", "zlh-api", "zlh-artifacts")
     host.run("runuser", "-u", "postgres", "--", "dropdb", "zlh")
-    restore = "python3 /opt/zlh/api/current/deploy/control/backup.py restore $(ls -d /var/backups/zlh/2* | tail -1)"
-    assert "database zlh: restored" in host.run("sh", "-c", restore)
+    host.run("rm", "-r", "/var/lib/zlh/keys", "/etc/zlh")
+    backup = "backup=$(ls -d /var/backups/zlh/2* | tail -1)"
+    host.run("sh", "-ec", f"{backup}; mkdir /etc/zlh; tar -xpf $backup/configuration.tar -C /etc/zlh")
+    restore = "python3 /opt/zlh/api/current/deploy/control/backup.py restore $backup"
+    assert "database zlh: restored" in host.run("sh", "-ec", f"{backup}; {restore}")
     assert "Done: changed" in host.install(release="later")
     assert '"status"' in host.ask("healthz")
+    assert "everything is as signed" in host.run("zlh-api", "artifacts", "verify")
     asked = ("psql", "-XAt", "postgresql:///zlh", "-c", "select email from users")
     assert host.run(*asked) == "admin@example.org"
 

@@ -20,7 +20,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from backup import find_superseded, split_password, with_database
+from backup import find_superseded, parse_place, split_password, with_database
 from component.api.conftest import Postgres
 from component.artifacts.conftest import Workshop
 from fakes.warrant import FakeWarrant
@@ -267,6 +267,18 @@ def test_the_oldest_go_and_nothing_else_does() -> None:
     names = ["20260103T000000Z", "20260101T000000Z", "by-hand", "20260102T000000Z", ".20260104T000000Z.new"]
     assert find_superseded(names, 2) == ["20260101T000000Z"]
     assert find_superseded(names, 0) == ["20260102T000000Z", "20260101T000000Z"]
+
+
+def test_artifacts_of_an_installed_host_belong_to_it() -> None:
+    """Their server is another unit than the API, so the configuration may say nothing of where they lie."""
+    document = {"database": {"dsn": "postgresql:///zlh"}, "keys_dir": "/var/lib/zlh/keys/agents"}
+    installed = parse_place(document, Path("/etc/zlh"))
+    assert (installed.artifacts, installed.artifact_keys) == (
+        Path("/var/lib/zlh/artifacts"),
+        Path("/var/lib/zlh/keys/artifacts"),
+    )
+    assert parse_place({**document, "artifacts": {"folder": "/srv/a"}}, Path("/etc/zlh")).artifacts == Path("/srv/a")
+    assert parse_place(document, Path("/home/me")).artifacts is None
 
 
 def test_no_password_is_an_argument() -> None:
