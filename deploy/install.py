@@ -51,6 +51,7 @@ UNITS = ("zlh-api.service", "zlh-artifacts.service", "zlh-backup.service", "zlh-
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 # Whose name stands in the file of signers, and what the signature is for.
 SIGNER, NAMESPACE = "zlh-release", "zlh-release"
+LOCK = Path("/run/zlh-install.lock")
 TO_FILL_IN = "CHANGE-ME"
 WAITS_FOR_CONFIGURATION = 3
 # A version with its libraries, and what the database and archives grow by at first.
@@ -134,8 +135,9 @@ def main() -> None:
     asked = _parse()
     os.umask(0o022)
     try:
-        with open("/run/zlh-install.lock", "w") if os.geteuid() == 0 else open(os.devnull) as lock:  # noqa: PTH123
-            _lock(lock.fileno())
+        refuse_host()
+        with LOCK.open("w") as lock:
+            hold(lock.fileno())
             code = install(asked)
     except (Refused, OSError) as wrong:
         print(f"install: {wrong}", file=sys.stderr)
@@ -154,16 +156,20 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _lock(number: int) -> None:
+def hold(lock: int) -> None:
+    """Be the only one who installs here; raise Refused where another does.
+
+    Programs that are started hold it too: those of a run that was killed go on for a moment, in the same folders.
+    """
     try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise Refused("Another installation is at work on this host.") from None
+        raise Refused("Another installation is at work on this host; try again when it has ended.") from None
+    os.set_inheritable(lock, True)
 
 
 def install(asked: argparse.Namespace) -> int:
     """Do all of it, in an order in which each step may be the last; return the exit code."""
-    refuse_host()
     release = read_release(asked.release.resolve(), asked.signers)
     work = Work(asked.dry_run)
     before = current_version()
@@ -595,7 +601,9 @@ def hash_file(path: Path) -> str:
 
 def run(*argv: str) -> str:
     """Run a program; return what it prints, or raise Refused with what it complains of."""
-    done = subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/")
+    done = subprocess.run(
+        argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/", close_fds=False
+    )
     if done.returncode != 0:
         raise Refused(
             f"{' '.join(argv[:6])} … ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-1500:]}"

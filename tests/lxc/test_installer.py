@@ -29,13 +29,15 @@ text = path.read_text().replace('driver = "lxc"', 'driver = "process"')
 text = re.sub(r'(?m)^api_(ca|credentials) = .*\n', '', text).replace('https://127.0.0.1:8401', 'http://127.0.0.1:8401')
 path.write_text(text + '\n[process]\nroot = "/var/lib/zlh/state/guests"\n')
 """
-# Ends the installer, and all that it has started, in the middle of the installation of the libraries.
+# Ends the installer in the middle of the installation of the libraries, and waits for the end of what it has started,
+# which holds its lock.
 INTERRUPTED = """
-setsid python3 /root/release/install.py --wheels /root/wheels --domain example.org &
+python3 /root/release/install.py --wheels /root/wheels --domain example.org &
 pid=$!
 until ls /opt/zlh/api/*/lib/python3*/site-packages/aiohttp > /dev/null 2>&1; do sleep 0.05; done
-kill -9 -$pid
+kill -9 $pid
 wait $pid
+exec flock /run/zlh-install.lock true
 """
 
 
