@@ -43,7 +43,7 @@ test: $(READY) ## all tests; what needs root or a system package is skipped with
 check: $(READY) ## lint, types and structure: under a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo deploy/agent deploy/container deploy/release
+	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo deploy/agent deploy/container deploy/release deploy/control deploy/install.py
 	@$(BIN)/python -m pytest -q tests/architecture
 
 .PHONY: portal-check
@@ -63,8 +63,8 @@ template: $(READY) ## build the container template, agent included, as FOLDER (r
 	@$(BIN)/python deploy/container/build_template.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
 
 .PHONY: release
-release: portal ## build a release into dist/<version>; its templates too where root runs it
-	@PYTHONPATH=deploy/agent $(BIN)/python deploy/release/build_release.py $(or $(DIST),dist)
+release: portal ## build a release into dist/<version>, signed with SIGN=key; its templates too where root runs it
+	@PYTHONPATH=deploy/agent $(BIN)/python deploy/release/build_release.py $(or $(DIST),dist) $(addprefix --sign ,$(SIGN))
 
 .PHONY: version
 version: ## print the product's version, or write another everywhere: make version V=1.2.3

@@ -3,12 +3,15 @@
     build_release.py <dist>                         needs the portal to be built; templates besides where root runs it
     build_release.py <dist> --template lxc          with that one alone
     build_release.py <dist> --without-templates
+    build_release.py <dist> --sign <key>            signs the sums by this key of SSH
 
+    install.py                     installs all of it on a control host
     wheels/, requirements.txt      the control API with the portal, the agent, what both share; libraries by hash
     artifacts/                     the agent's archive and record: `zlh-api artifacts import <dist>/<version>`
     templates/                     root file systems for the drivers `lxc` and `proxmox`
     zlh-deploy-….tar.zst           units, settings and scripts
     RELEASE.md, SHA256SUMS         what there is, with sizes; sums of every other file
+    SHA256SUMS.sig                 whose it is, where a key was given
 
 The same checkout gives the same bytes, but for the templates, whose packages are Debian's of the day. It is made beside
 its place and moved there whole.
@@ -40,6 +43,8 @@ PACKAGES = ("zlh_common", "zlh_agent", "zlh_api")
 PLATFORM = "linux-x86_64"
 FIRST_ID = 100_000
 DRIVERS = ("lxc", "proxmox")
+# What the signature is for: one for another purpose is none.
+NAMESPACE = "zlh-release"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +63,16 @@ def main() -> None:
     templates = parser.add_mutually_exclusive_group()
     templates.add_argument("--template", action="append", choices=DRIVERS, help="for this driver alone (default: all)")
     templates.add_argument("--without-templates", action="store_true", help="as for a user other than root")
+    parser.add_argument("--sign", type=Path, metavar="KEY", help="sign the sums by this private key of ssh-keygen")
     asked = parser.parse_args()
     drivers = [] if asked.without_templates else asked.template or DRIVERS
     if drivers and (os.geteuid() != 0 or shutil.which("mmdebstrap") is None):
         drivers = []
         print("Without the templates: they need root and Debian's mmdebstrap.", file=sys.stderr)
-    print(build(asked.dist.absolute(), drivers=drivers))
+    print(build(asked.dist.absolute(), drivers=drivers, key=asked.sign))
 
 
-def build(dist: Path, *, drivers: Sequence[str]) -> Path:
+def build(dist: Path, *, drivers: Sequence[str], key: Path | None = None) -> Path:
     """Make the release and return its folder; one of the same version that was there is replaced."""
     version = read_version(ROOT)
     sources = find_sources()
@@ -82,7 +88,10 @@ def build(dist: Path, *, drivers: Sequence[str]) -> Path:
         _pack_deploy(release)
         for driver in drivers:
             _build_template(release, bundle, driver)
+        shutil.copy(ROOT / "deploy/install.py", release.folder)
         _describe(release, bundle, has_templates=bool(drivers))
+        if key is not None:
+            sign(release.folder, key)
         shutil.rmtree(dist / version, ignore_errors=True)
         release.folder.rename(dist / version)
     return dist / version
@@ -160,6 +169,15 @@ def _describe(release: Release, bundle: Path, *, has_templates: bool) -> None:
     (release.folder / "SHA256SUMS").write_text(render_sums(_items(release.folder)))
     for path in (release.folder, *release.folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def sign(folder: Path, key: Path) -> None:
+    """Sign the sums, and so every file that they name; the installer of the next host asks for exactly this."""
+    signature = folder / "SHA256SUMS.sig"
+    signature.unlink(missing_ok=True)
+    signer = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", NAMESPACE, str(folder / "SHA256SUMS")]
+    subprocess.run(signer, check=True)
+    signature.chmod(0o644)
 
 
 def _items(folder: Path) -> list[Item]:

@@ -16,6 +16,7 @@ _PURPOSES = (
     ("wheels/", "Python package"),
     ("requirements.txt", "packages of the API with their hashes"),
     ("zlh-deploy-", "units, settings and scripts"),
+    ("install.py", "installs all of it on a control host"),
 )
 _COMPILED = re.compile(r".+\.cpython-3(?P<minor>\d+)\.pyc")
 
@@ -66,9 +67,8 @@ def render_notes(
             "",
             "```sh",
             "sha256sum --check --quiet SHA256SUMS",
-            "python3 -m venv /opt/zlh/api",
-            "/opt/zlh/api/bin/pip install --require-hashes -r requirements.txt",
-            "/opt/zlh/api/bin/zlh-api artifacts import . && /opt/zlh/api/bin/zlh-api artifacts publish",
+            "python3 install.py --dry-run --domain example.org --driver lxc",
+            "python3 install.py --domain example.org --driver lxc",
             "```",
             "",
             "| file | size | |",

@@ -5,6 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+# What a start is given again and again while it still works; the first message comes at once.
+EXTENSION_S = 60
+EXTEND_EVERY_S = 10.0
 
 
 def notify(message: str) -> None:
@@ -29,3 +35,24 @@ async def feed_watchdog() -> None:
     while True:
         notify("WATCHDOG=1")
         await asyncio.sleep(interval_us / 2_000_000)
+
+
+@asynccontextmanager
+async def extended_start() -> AsyncIterator[None]:
+    """Have systemd wait for READY=1 as long as the block goes on and the loop turns, whatever TimeoutStartSec says.
+
+    For work whose length nobody knows beforehand; where the loop hangs, the start is ended a minute later.
+    """
+    extending = asyncio.create_task(_extend())
+    try:
+        yield
+    finally:
+        extending.cancel()
+        with suppress(asyncio.CancelledError):
+            await extending
+
+
+async def _extend() -> None:
+    while True:
+        notify(f"EXTEND_TIMEOUT_USEC={EXTENSION_S * 1_000_000}")
+        await asyncio.sleep(EXTEND_EVERY_S)

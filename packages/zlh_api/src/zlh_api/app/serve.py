@@ -17,6 +17,7 @@ from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.client_address import parse_proxies
 from zlh_api.web.connections import BoundedRunner, limits_of_this_process
 from zlh_api.web.server import Entrance, build_application
+from zlh_common.notify import extended_start
 
 log = structlog.get_logger()
 
@@ -25,7 +26,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
     """Run one API process until `stop`; `ready` is called once it answers."""
     async with open_parts(config) as parts:
         await parts.driver.prepare()
-        async with parts.database.connection() as connection:
+        async with extended_start(), parts.database.connection() as connection:
             await migrate(connection)
         await parts.agents.rotation.start()
         await parts.artifacts.start()

@@ -13,6 +13,9 @@ from zlh_common.errors import ZlhError
 log = structlog.get_logger()
 # Any number that nothing else locks on: two API processes that start together migrate one after the other.
 _MIGRATION_LOCK = 7_205_759_403
+# A table that has grown for years is rewritten in its own time, and another process's migration is waited for; the
+# quarter of a minute that other statements have would undo each try, for ever.
+MIGRATION_TIMEOUT_S = 6 * 3600.0
 
 
 class SchemaTooNew(ZlhError):
@@ -55,7 +58,7 @@ async def migrate(connection: Connection) -> list[int]:
     """Apply what is missing and return its numbers; raise SchemaTooNew where the database is ahead of us."""
     applied: list[int] = []
     async with connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
+        await connection.execute("select pg_advisory_xact_lock($1)", _MIGRATION_LOCK, timeout=MIGRATION_TIMEOUT_S)
         await connection.execute("create table if not exists schema_versions (number integer primary key)")
         found: int = await connection.fetchval("select coalesce(max(number), 0) from schema_versions")
         known = await asyncio.to_thread(migrations)
@@ -63,7 +66,7 @@ async def migrate(connection: Connection) -> list[int]:
             raise SchemaTooNew(found=found, known=known[-1][0])
         for number, sql in known:
             if number > found:
-                await connection.execute(sql)
+                await connection.execute(sql, timeout=MIGRATION_TIMEOUT_S)
                 await connection.execute("insert into schema_versions values ($1)", number)
                 applied.append(number)
     if applied:

@@ -25,6 +25,7 @@ from zlh_api.artifacts.signing.renewal import Renewal
 from zlh_api.listening import listen_error
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import RangeUnsatisfiable, ZlhError
+from zlh_common.notify import feed_watchdog, notify
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 
@@ -51,8 +52,14 @@ async def serve(settings: ServerSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    async with ArtifactServer(settings):
-        await stopped.wait()
+    feeding = asyncio.create_task(feed_watchdog())
+    try:
+        async with ArtifactServer(settings):
+            notify("READY=1")
+            await stopped.wait()
+            notify("STOPPING=1")
+    finally:
+        feeding.cancel()
 
 
 class ArtifactServer:

@@ -1,0 +1,156 @@
+"""What the installer makes of a release and of a configuration, before anything of a host is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from install import CONFIG, TO_FILL_IN, Refused, is_local, parse_version, read_release, refuse_older
+
+from build_release import sign
+from zlh_api.artifacts.tree import hash_file
+from zlh_api.config.model import ApiConfig
+from zlh_api.config.problems import find_problems
+from zlh_common.toml_config import convert_document
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+# What somebody fills in, by the setting: a list has one for each place.
+FILLED_IN = {
+    "listen_host": "10.20.0.3",
+    "trusted_proxies": "10.20.0.2",
+    "address_block": "10.20.1.0/24",
+    "gateway": "10.20.1.1",
+    "allowed_from": "10.20.0.3",
+    "artifact_servers": "10.20.0.3",
+}
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """Lend a folder that is a release by its sums."""
+    folder = tmp_path / "release"
+    (folder / "wheels").mkdir(parents=True)
+    (folder / "wheels/zlh_api-1.2.3-py3-none-any.whl").write_text("a wheel")
+    (folder / "requirements.txt").write_text("zlh-api==1.2.3\n")
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    (folder / "SHA256SUMS").write_text("".join(f"{hash_file(path)[0]}  {path.relative_to(folder)}\n" for path in files))
+    return folder
+
+
+def make_key(folder: Path, name: str) -> Path:
+    """Make a key of SSH."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    return folder / name
+
+
+def write_signers(key: Path) -> Path:
+    """Write whom a host believes, as the page says it."""
+    signers = key.with_suffix(".signers")
+    signers.write_text('zlh-release namespaces="zlh-release" ' + key.with_suffix(".pub").read_text())
+    return signers
+
+
+def test_a_signed_release_is_believed(release: Path, tmp_path: Path) -> None:
+    """By the key that the host knows, as `make release` signs it."""
+    key = make_key(tmp_path, "maker")
+    sign(release, key)
+    assert read_release(release, write_signers(key)).version == "1.2.3"
+
+
+def test_a_release_of_somebody_else_is_refused(release: Path, tmp_path: Path) -> None:
+    """By another key, for another purpose, or by nobody."""
+    ours, other = make_key(tmp_path, "maker"), make_key(tmp_path, "other")
+    signers = write_signers(ours)
+    with pytest.raises(Refused, match="is not signed, and"):
+        read_release(release, signers)
+    sign(release, other)
+    with pytest.raises(Refused, match="is not signed by whom"):
+        read_release(release, signers)
+    (release / "SHA256SUMS.sig").unlink()
+    elsewhere = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(ours), "-n", "file", str(release / "SHA256SUMS")]
+    subprocess.run(elsewhere, check=True)
+    with pytest.raises(Refused, match="is not signed by whom"):
+        read_release(release, signers)
+
+
+def test_sums_that_were_changed_after_the_signature_are_refused(release: Path, tmp_path: Path) -> None:
+    """With a file that fits them: the signature is what tells."""
+    key = make_key(tmp_path, "maker")
+    sign(release, key)
+    (release / "requirements.txt").write_text("evil\n")
+    sums = release / "SHA256SUMS"
+    lines = [line for line in sums.read_text().splitlines() if "requirements" not in line]
+    sums.write_text("\n".join([*lines, f"{hash_file(release / 'requirements.txt')[0]}  requirements.txt", ""]))
+    assert read_release(release, None).version == "1.2.3"
+    with pytest.raises(Refused, match="is not signed by whom"):
+        read_release(release, write_signers(key))
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "wheels/zlh_api-1.2.3-py3-none-any.whl"])
+def test_a_file_that_is_not_what_it_was_is_named(release: Path, name: str) -> None:
+    """One that was changed, and one that is missing."""
+    (release / name).write_text("other")
+    with pytest.raises(Refused, match=name):
+        read_release(release, None)
+    (release / name).unlink()
+    with pytest.raises(Refused, match=name):
+        read_release(release, None)
+
+
+def test_versions_are_numbers() -> None:
+    """The tenth comes after the ninth, and nothing goes back."""
+    assert parse_version("1.10.0") > parse_version("1.9.9")
+    refuse_older(None, "0.1.0")
+    refuse_older("1.9.0", "1.10.0")
+    refuse_older("1.9.0", "1.9.0")
+    with pytest.raises(Refused, match="older"):
+        refuse_older("1.10.0", "1.9.9")
+
+
+@pytest.mark.parametrize(
+    ("dsn", "is_ours"),
+    [
+        ("postgresql:///zlh", True),
+        ("postgres:///zlh?host=/run/postgresql", True),
+        ("postgresql://zlh:secret@db.example/zlh", False),
+        ("postgresql:///other", False),
+    ],
+)
+def test_a_database_elsewhere_is_left_alone(dsn: str, is_ours: bool) -> None:
+    """Only the one that the socket leads to is made by the installer."""
+    assert is_local(dsn) is is_ours
+
+
+def test_nobody_but_root_installs() -> None:
+    """Told in one line, with whatever else is wrong, and nothing is done."""
+    script = (DEPLOY / "install.py").read_text()
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    # Debian's own, which everybody may run.
+    argv = [*as_nobody, "/usr/bin/python3", "-I", "-S", "-c", script.replace("__file__", "'/nowhere/install.py'")]
+    done = subprocess.run([*argv, "--dry-run"], check=False, capture_output=True, text=True, cwd="/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "it must be root who installs" in done.stderr
+
+
+def fill_in(line: str) -> str:
+    """Return a line of a first configuration as somebody writes it who knows what belongs there."""
+    setting = line.partition(" = ")[0]
+    if TO_FILL_IN not in line or line.startswith("#"):
+        return line
+    if setting in FILLED_IN:
+        is_list = "[" in line
+        return f'{setting} = ["{FILLED_IN[setting]}"]' if is_list else f'{setting} = "{FILLED_IN[setting]}"'
+    return line.replace(TO_FILL_IN, "10.20.0.9")
+
+
+@pytest.mark.parametrize("driver", ["lxc", "proxmox"])
+def test_first_configuration_is_read_once_it_is_filled_in(driver: str) -> None:
+    """Each setting is one that there is, and nothing else is wrong with it."""
+    text = (DEPLOY / f"control/api.{driver}.toml").read_text().replace("@DOMAIN@", "example.org")
+    assert (TO_FILL_IN in text) is (driver == "proxmox")
+    document = tomllib.loads("\n".join(map(fill_in, text.splitlines())))
+    config = convert_document(document, ApiConfig, source=CONFIG)
+    assert (config.driver, find_problems(config)) == (driver, [])
