@@ -89,6 +89,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: all(map(_has, ("vim", "htop", "top"))),
         "needs vim, htop and top (Debian: vim htop procps)",
     ),
+    "systemd": (lambda: _has("systemd-analyze"), "needs systemd-analyze (Debian: systemd)"),
     "knot": (lambda: _has_server("knotd"), "needs knotd (Debian: knot)"),
     "pebble": (lambda: _has_server("pebble"), "needs Debian's pebble"),
     "nginx": (lambda: _has_server("nginx"), "needs Debian's nginx"),

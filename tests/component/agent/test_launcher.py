@@ -18,6 +18,8 @@ from zlh_agent.launcher import DONE, PROBATION, PROVING, RESERVE_BYTES, UNDONE, 
 STOPPING = "12 zlh-agent.service stop running"
 RESTARTING = "12 zlh-agent.service restart running"
 STARTING = "12 zlh-agent.service start running"
+# No launcher acts on the disk as often as this, or the last cut of each test would be one, and it says so.
+ACTS = 28
 
 
 @pytest.fixture
@@ -356,10 +358,10 @@ def test_on_a_full_disk_it_is_still_written(loop: SystemdLoop, monkeypatch: pyte
     real = launcher._write
     loop.keep(phase=PROVING, switched=True)
 
-    def full(path: Path, state: UpdateState) -> None:
+    def full(path: Path, content: bytes) -> None:
         if (loop.places.state / ".reserve").exists():
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, state)
+        real(path, content)
 
     monkeypatch.setattr(launcher, "_write", full)
     launcher.undo(loop.places.state, loop.places.bundles, code="c", message="m")
@@ -371,7 +373,7 @@ def test_where_nothing_can_be_written_the_link_tells_it(loop: SystemdLoop, monke
     loop.keep(phase=PROVING, switched=True)
     launcher.lay_link(loop.places.bundles, launcher.FORMER_LINK, "1.0")
 
-    def full(_path: Path, _state: UpdateState) -> None:
+    def full(_path: Path, _content: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(launcher, "_write", full)
@@ -382,16 +384,17 @@ def test_where_nothing_can_be_written_the_link_tells_it(loop: SystemdLoop, monke
     assert loop.state.phase == UNDONE
 
 
-@pytest.mark.parametrize("cut", range(16))
+@pytest.mark.parametrize("cut", range(ACTS))
 def test_a_power_cut_while_it_starts(loop: SystemdLoop, cut: int) -> None:
     """Cut at any act on the disk of a start on trial, the next start puts the same version on trial."""
     loop.keep(phase=PROVING)
-    loop.start(cut=cut)
+    is_through = "agent 2.0" in loop.start(cut=cut).printed
+    assert is_through or cut < ACTS - 1
     assert "agent 2.0" in loop.start().printed
     assert (loop.current, loop.state.phase, loop.state.switched) == ("2.0", PROVING, True)
 
 
-@pytest.mark.parametrize("cut", range(16))
+@pytest.mark.parametrize("cut", range(ACTS))
 def test_a_power_cut_while_it_is_undone(loop: SystemdLoop, cut: int) -> None:
     """Cut at any act, the new version is started while nothing was written, else the former; and so it stays."""
     loop.keep(phase=PROVING, switched=True)
@@ -399,6 +402,7 @@ def test_a_power_cut_while_it_is_undone(loop: SystemdLoop, cut: int) -> None:
     is_through = loop.judge(loop.start(), cut=cut)
     written = loop.state.phase == UNDONE or loop.current == "1.0"
     assert written or not is_through
+    assert is_through or cut < ACTS - 1
     printed = loop.start().printed
     assert ("agent 1.0" in printed) == written
     assert ("agent 2.0" in printed) != written
@@ -406,11 +410,12 @@ def test_a_power_cut_while_it_is_undone(loop: SystemdLoop, cut: int) -> None:
         assert (loop.current, loop.state.phase) == ("1.0", UNDONE)
 
 
-@pytest.mark.parametrize("cut", range(12))
+@pytest.mark.parametrize("cut", range(ACTS))
 def test_a_power_cut_while_it_is_led_back(loop: SystemdLoop, cut: int) -> None:
     """Cut at any act of the start that finishes an undoing, the next one finishes it."""
     loop.keep(phase=UNDONE, switched=True)
-    loop.start(cut=cut)
+    is_through = "agent 1.0" in loop.start(cut=cut).printed
+    assert is_through or cut < ACTS - 1
     assert "agent 1.0" in loop.start().printed
     assert loop.current == "1.0"
 

@@ -219,19 +219,22 @@ def _to_state(held: Any) -> UpdateState:
 def write_state(folder: Path, state: UpdateState) -> None:
     """Keep a state; once this has returned it outlives a power cut. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = json.dumps(asdict(state)).encode()
     try:
-        _write(folder / STATE, state)
+        _write(folder / STATE, content)
     except OSError as exc:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         (folder / RESERVE).unlink(missing_ok=True)
-        _write(folder / STATE, state)
+        _write(folder / STATE, content)
 
 
-def _write(path: Path, state: UpdateState) -> None:
+def _write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Have a file hold this, whole and durably, or what it held before. Raises OSError."""
     new = path.with_name(f".{path.name}.new")
     with new.open("wb") as file:
-        file.write(json.dumps(asdict(state)).encode())
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
@@ -345,8 +348,8 @@ def complete(bundle: Path, python: Path = INTERPRETER) -> Path:
         _sync(program.parent)
     configuration = bundle / "pyvenv.cfg"
     if not configuration.is_file():
-        configuration.write_text(f"home = {python.resolve().parent}\ninclude-system-site-packages = false\n")
-        configuration.chmod(0o644)
+        content = f"home = {python.resolve().parent}\ninclude-system-site-packages = false\n"
+        _write(configuration, content.encode(), mode=0o644)
     return program
 
 
@@ -413,7 +416,7 @@ def _note_started(folder: Path, version: str) -> None:
     """Note which version this process becomes; exec keeps its pid. Where it cannot be noted, no other note stays."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / STARTED).write_text(json.dumps({"version": version, "pid": os.getpid()}))
+        _write(folder / STARTED, json.dumps({"version": version, "pid": os.getpid()}).encode())
     except OSError as exc:
         log("WARN", "launcher.start_not_noted", error=str(exc))
         with suppress(OSError):
