@@ -37,8 +37,11 @@ UNIT, TIMER = "zlh-agent.service", "zlh-agent-overdue"
 OVERDUE_S = 100
 # How long another one may hold the state: an agent that was stopped in the middle must not keep it from being undone.
 PATIENCE_S = 5.0
-# systemd ends what is run after an end together with its TimeoutStopSec.
+# systemd ends what is run after an end with its TimeoutStopSec. To ask and to undo comes first and has time; the last
+# words of the version come after that.
 COMMAND_S = 4.0
+# So that a container without any agent does nothing but look, again and again.
+NOTHING_S = 1.0
 OUTPUT_LINES, OUTPUT_BYTES = 60, 4096
 # Set aside so that on a full disk it can still be written that a version was undone.
 RESERVE_BYTES = 64 * 1024
@@ -122,16 +125,14 @@ def decide_start(state: UpdateState, current: str | None, whole: Collection[str]
     """
     state = settle(state, current)
     wanted = state.former if state.phase == UNDONE and current == state.version else current
-    if wanted in whole:
-        is_on_trial = state.phase == PROVING and wanted == state.version
-        state = replace(state, switched=True) if is_on_trial else state
-        return Start(wanted, state, relinks=wanted != current, is_on_trial=is_on_trial)
-    if state.phase in {PROVING, PROBATION} and wanted == state.version:
-        state = mark_undone(
-            state, code="agent_update_broken", message=f"The bundle of {wanted} is not whole, or has no Python here."
-        )
-    spare = choose_spare(state, whole)
-    return Start(spare, state, relinks=spare is not None and spare != current)
+    if wanted not in whole:
+        if state.phase in {PROVING, PROBATION} and wanted == state.version:
+            message = f"The bundle of {wanted} is not whole, or has no Python here."
+            state = mark_undone(state, code="agent_update_broken", message=message)
+        wanted = choose_spare(state, whole)
+    is_on_trial = state.phase == PROVING and wanted == state.version
+    state = replace(state, switched=True) if is_on_trial else state
+    return Start(wanted, state, relinks=wanted is not None and wanted != current, is_on_trial=is_on_trial)
 
 
 def settle(state: UpdateState, current: str | None) -> UpdateState:
@@ -218,19 +219,22 @@ def _to_state(held: Any) -> UpdateState:
 def write_state(folder: Path, state: UpdateState) -> None:
     """Keep a state; once this has returned it outlives a power cut. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    content = json.dumps(asdict(state)).encode()
     try:
-        _write(folder / STATE, state)
+        _write(folder / STATE, content)
     except OSError as exc:
         if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         (folder / RESERVE).unlink(missing_ok=True)
-        _write(folder / STATE, state)
+        _write(folder / STATE, content)
 
 
-def _write(path: Path, state: UpdateState) -> None:
+def _write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Have a file hold this, whole and durably, or what it held before. Raises OSError."""
     new = path.with_name(f".{path.name}.new")
     with new.open("wb") as file:
-        file.write(json.dumps(asdict(state)).encode())
+        os.fchmod(file.fileno(), mode)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
@@ -336,16 +340,23 @@ def find_python(bundle: Path, pythons: Iterable[Path]) -> Path | None:
 
 def complete(bundle: Path, python: Path = INTERPRETER) -> Path:
     """Return the interpreter of a bundle that sees its modules alone; makes what archives cannot hold, or OSError."""
-    program = bundle / "bin" / python.name
+    program = _find_link(bundle / "bin", python) or bundle / "bin" / python.name
     program.parent.mkdir(exist_ok=True)
-    if not program.is_symlink():
+    if not program.exists():
+        program.unlink(missing_ok=True)
         program.symlink_to(python)
         _sync(program.parent)
     configuration = bundle / "pyvenv.cfg"
     if not configuration.is_file():
-        configuration.write_text(f"home = {python.resolve().parent}\ninclude-system-site-packages = false\n")
-        configuration.chmod(0o644)
+        content = f"home = {python.resolve().parent}\ninclude-system-site-packages = false\n"
+        _write(configuration, content.encode(), mode=0o644)
     return program
+
+
+def _find_link(folder: Path, python: Path) -> Path | None:
+    """Return a link in the folder that leads to that Python: then nothing has to be made, on a full disk either."""
+    links = (folder / name for name in (python.name, INTERPRETER.name))
+    return next((link for link in links if link.exists() and link.resolve() == python.resolve()), None)
 
 
 # --- what is run
@@ -355,15 +366,21 @@ def start(places: Places, arguments: Sequence[str] = ()) -> None:
     """Become the agent, with these arguments. Returns only where there is none."""
     pythons = find_pythons(places.programs)
     whole = {each.name: python for each in _find_bundles(places.bundles) if (python := find_python(each, pythons))}
-    begun = _settle_start(places, whole)
-    if begun.version is None:
-        log("ERROR", "launcher.no_bundle", folder=str(places.bundles), pythons=[path.name for path in pythons])
-        return
-    if begun.is_on_trial:
-        _arm(places)
+    while (begun := _settle_start(places, whole)).version is not None:
+        if begun.is_on_trial:
+            _arm(places)
+        _note_started(places.run, begun.version)
+        try:
+            _become(places.bundles / begun.version, whole.pop(begun.version), arguments)
+        except OSError as exc:
+            log("ERROR", "launcher.version_not_started", version=begun.version, error=str(exc))
+    log("ERROR", "launcher.no_bundle", folder=str(places.bundles), pythons=[path.name for path in pythons])
+
+
+def _become(bundle: Path, python: Path, arguments: Sequence[str]) -> None:
+    """Run a version in this very process. Raises OSError."""
     # By the path of the version and not through `current`: what it starts later is of this version too.
-    program = complete(places.bundles / begun.version, whole[begun.version])
-    _note_started(places.run, begun.version)
+    program = complete(bundle, python)
     # Without writing what it compiles: a bundle stays as it was published.
     os.execv(program, [str(program), "-I", "-B", "-m", "zlh_agent", *arguments])  # noqa: S606 - to become it is the purpose
 
@@ -383,7 +400,8 @@ def _settle_start(places: Places, whole: Collection[str]) -> Start:
             reserve(places.state)
     except OSError as exc:
         log("ERROR", "launcher.state_unusable", error=str(exc))
-        return decide_start(UpdateState(), read_current(places.bundles), whole)
+        # On a disk that may only be read what it says still counts.
+        return decide_start(read_state(places.state), read_current(places.bundles), whole)
     return begun
 
 
@@ -395,12 +413,14 @@ def _find_bundles(bundles: Path) -> list[Path]:
 
 
 def _note_started(folder: Path, version: str) -> None:
-    """Note which version this process becomes; exec keeps its pid."""
+    """Note which version this process becomes; exec keeps its pid. Where it cannot be noted, no other note stays."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / STARTED).write_text(json.dumps({"version": version, "pid": os.getpid()}))
+        _write(folder / STARTED, json.dumps({"version": version, "pid": os.getpid()}).encode())
     except OSError as exc:
         log("WARN", "launcher.start_not_noted", error=str(exc))
+        with suppress(OSError):
+            (folder / STARTED).unlink(missing_ok=True)
 
 
 def read_started(folder: Path) -> tuple[str, int] | None:
@@ -424,17 +444,28 @@ def _arm(places: Places) -> None:
 def ended(places: Places) -> None:
     """Judge how the agent has ended, from what systemd says in the environment."""
     state, started = read_state(places.state), read_started(places.run)
-    on_trial = started is not None and is_its_fault(state, started[0], was_asked=False)
-    if not on_trial or _was_asked():
+    # Without a note it was the one that was switched to: a former one that has none cannot switch.
+    ran = started[0] if started is not None else state.version if state.switched else None
+    result, code, status = (os.environ.get(name, "") for name in ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"))
+    # Without EXIT_CODE nothing was started yet that could have ended.
+    if not code or not is_its_fault(state, ran, was_asked=False) or _was_asked():
         return
-    said = (os.environ.get(name, "") for name in ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"))
-    message, exit_code = describe_end(state.version, *said)
-    output = _read_output(os.environ.get("INVOCATION_ID", ""))
-    give_up = partial(undo, places.state, places.bundles, message=message, exit_code=exit_code, output=output)
-    if os.environ.get("SERVICE_RESULT") in {"watchdog", "timeout"}:
-        give_up(code="agent_update_hung")
+    message, exit_code = describe_end(state.version, result, code, status)
+    give_up = partial(undo, places.state, places.bundles, message=message, exit_code=exit_code)
+    if result in {"watchdog", "timeout"}:
+        undone = give_up(code="agent_update_hung")
     else:
-        give_up(code="agent_update_ended")
+        undone = give_up(code="agent_update_ended")
+    _add_output(places.state, undone, _read_output(os.environ.get("INVOCATION_ID", "")))
+
+
+def _add_output(folder: Path, undone: UpdateState, output: str | None) -> None:
+    """Keep the last words too, unless something else has happened since."""
+    if output is None:
+        return
+    with suppress(OSError), holding(folder):
+        if read_state(folder) == undone:
+            _write_or_tell(folder, replace(undone, output=output))
 
 
 def _was_asked() -> bool:
@@ -450,6 +481,8 @@ def _was_asked() -> bool:
 def _read_output(invocation: str) -> str | None:
     if not re.fullmatch(r"[0-9a-f]{32}", invocation):
         return None
+    # What it printed last is still on its way.
+    _run("journalctl", "--sync")
     said = _run("journalctl", "-q", "-o", "cat", "-n", str(OUTPUT_LINES), f"_SYSTEMD_INVOCATION_ID={invocation}")
     return said.encode()[-OUTPUT_BYTES:].decode("utf-8", "replace") if said else None
 
@@ -503,6 +536,7 @@ def main(argv: Sequence[str]) -> int:
             overdue(places)
         case ["start"] | []:
             start(places, argv[1:])
+            time.sleep(NOTHING_S)
             return 1
         case _:
             log("ERROR", "launcher.argument_unknown", argument=argv[0])
