@@ -171,9 +171,7 @@ def add_agent(folder: Path, *, bundle: Path | None = None, pythons: Sequence[str
     units = folder / "etc/systemd/system"
     for unit in ("zlh-agent.service", "zlh.slice"):
         shutil.copy(built / "system" / unit, units)
-    launcher = built / "system/launcher.py"
-    if launcher.exists():
-        shutil.copy(launcher, place)
+    shutil.copy(built / "system/launcher.py", place)
     (units / "multi-user.target.wants").mkdir(exist_ok=True)
     wanted = units / "multi-user.target.wants/zlh-agent.service"
     wanted.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+"""The agent's bundles on the disk: which there are, what of them processes run from, and how one is made ready or goes.
+
+All of it blocks: call in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+
+from zlh_agent.launcher import FORMER_LINK
+from zlh_agent.runtimes.current import CURRENT, read_current
+from zlh_agent.runtimes.model import STAGING
+from zlh_agent.runtimes.store import sweep_home
+from zlh_agent.update.rules import is_bundle_name
+from zlh_common.durable_files import sync_folder
+from zlh_common.trees import delete_tree
+
+log = structlog.get_logger()
+# Beside `current`: what it will be.
+NEXT_LINK = ".next"
+MAX_COMMAND_BYTES = 16 * 1024
+
+
+def find_bundles(folder: Path) -> list[str]:
+    """Return the versions that lie in the folder; none where there is no folder."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return sorted(
+            entry.name for entry in entries if is_bundle_name(entry.name) and entry.is_dir(follow_symlinks=False)
+        )
+    return []
+
+
+def find_current(folder: Path) -> str | None:
+    """Return the version that is started next, or None."""
+    return read_current(folder)
+
+
+def find_used(folder: Path) -> set[str]:
+    """Return the versions that processes of our own user run from, the agent itself and its children left out.
+
+    A shim is started from the folder of its version, which stands in its command for as long as it lives. Anybody may
+    write what they like into a command, so those of other users do not count.
+    """
+    root = os.fsencode(os.path.realpath(folder)) + b"/"
+    used = set()
+    for pid, command in _foreign_commands():
+        for word in command.split(b"\0"):
+            version = os.fsdecode(word.removeprefix(root).partition(b"/")[0]) if word.startswith(root) else CURRENT
+            if is_bundle_name(version) and pid != os.getpid():
+                used.add(version)
+    return used
+
+
+def _foreign_commands() -> Iterator[tuple[int, bytes]]:
+    """Yield pid and command of every process of our user that is neither this one nor a child of it."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names alone, of thousands
+        with contextlib.suppress(OSError):
+            if not name.isdigit() or int(name) == os.getpid() or Path("/proc", name).stat().st_uid != os.geteuid():
+                continue
+            if _parent_of(name) != os.getpid():
+                with open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - of thousands
+                    yield int(name), file.read(MAX_COMMAND_BYTES)
+
+
+def _parent_of(pid: str) -> int:
+    text = Path("/proc", pid, "stat").read_text(errors="replace")
+    return int(text[text.rindex(")") + 2 :].split()[1])
+
+
+def lay_back(folder: Path, former: str) -> None:
+    """Lay a link to the former version beside `current`: going back takes a rename alone, on a full disk too."""
+    _make_link(folder / FORMER_LINK, former)
+    sync_folder(folder)
+
+
+def switch_current(folder: Path, version: str) -> None:
+    """Let `current` lead to a version, by one rename and durably. Raises OSError."""
+    _make_link(folder / NEXT_LINK, version)
+    (folder / NEXT_LINK).rename(folder / CURRENT)
+    sync_folder(folder)
+
+
+def _make_link(link: Path, version: str) -> None:
+    if read_link(link) != version:
+        link.unlink(missing_ok=True)
+        link.symlink_to(version)
+
+
+def read_link(link: Path) -> str | None:
+    """Return where a link leads to, or None."""
+    try:
+        return str(link.readlink())
+    except OSError:
+        return None
+
+
+def remove(folder: Path, version: str) -> None:
+    """Take a bundle away: its name by one rename, so a kill at any line leaves it whole or gone. Raises OSError."""
+    aside = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
+    (folder / version).rename(aside / version)
+    sync_folder(folder)
+    delete_tree(aside)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what installs and removals that were killed have left; nobody may be at it meanwhile."""
+    for leftover in sweep_home(folder):
+        log.info("agent.leftover_deleted", path=str(leftover))
+
+
+def python_version() -> str:
+    """Return which Python runs this, such as "3.11"."""
+    return "{}.{}".format(*sys.version_info[:2])
+
+
+def find_code() -> Path:
+    """Return the folder in which this agent's code really lies."""
+    return Path(__file__).resolve().parents[2]
