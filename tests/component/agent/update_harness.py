@@ -36,6 +36,8 @@ class Container:
     shims: list[ProcessIdentity] = field(default_factory=list)
     spec_generation: int = 5
     trouble: Exception | None = None
+    # How often it was looked whether an agent serves.
+    asked: int = 0
     fixed_because: str | None = None
     proof_s: float = 60.0
     probation_s: float = 0.01
@@ -107,6 +109,7 @@ class Container:
         self.noted.append(occurrence)
 
     async def _serves(self) -> None:
+        self.asked += 1
         if self.trouble is not None:
             raise self.trouble
 

@@ -43,35 +43,25 @@ def find_current(folder: Path) -> str | None:
 
 
 def find_used(folder: Path) -> set[str]:
-    """Return the versions that processes of our own user run from, the agent itself and its children left out.
+    """Return the versions that processes of our own user run from, this one left out.
 
     A shim is started from the folder of its version, which stands in its command for as long as it lives. Anybody may
     write what they like into a command, so those of other users do not count.
     """
     root = os.fsencode(os.path.realpath(folder)) + b"/"
-    used = set()
-    for pid, command in _foreign_commands():
-        for word in command.split(b"\0"):
-            version = os.fsdecode(word.removeprefix(root).partition(b"/")[0]) if word.startswith(root) else CURRENT
-            if is_bundle_name(version) and pid != os.getpid():
-                used.add(version)
-    return used
+    words = (word for command in _own_commands() for word in command.split(b"\0") if word.startswith(root))
+    versions = (os.fsdecode(word.removeprefix(root).partition(b"/")[0]) for word in words)
+    return {version for version in versions if is_bundle_name(version)}
 
 
-def _foreign_commands() -> Iterator[tuple[int, bytes]]:
-    """Yield pid and command of every process of our user that is neither this one nor a child of it."""
+def _own_commands() -> Iterator[bytes]:
+    """Yield the command of every process of our user but this one."""
     for name in os.listdir("/proc"):  # noqa: PTH208 - names alone, of thousands
-        with contextlib.suppress(OSError):
-            if not name.isdigit() or int(name) == os.getpid() or Path("/proc", name).stat().st_uid != os.geteuid():
-                continue
-            if _parent_of(name) != os.getpid():
-                with open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - of thousands
-                    yield int(name), file.read(MAX_COMMAND_BYTES)
-
-
-def _parent_of(pid: str) -> int:
-    text = Path("/proc", pid, "stat").read_text(errors="replace")
-    return int(text[text.rindex(")") + 2 :].split()[1])
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - of thousands
+            if os.stat(f"/proc/{name}").st_uid == os.geteuid():  # noqa: PTH116 - of thousands
+                yield file.read(MAX_COMMAND_BYTES)
 
 
 def lay_back(folder: Path, former: str) -> None:
