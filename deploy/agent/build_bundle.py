@@ -42,7 +42,11 @@ MACHINES = {"linux-x86_64": "x86_64", "linux-aarch64": "aarch64"}
 # Debian 12 has glibc 2.36, and each newer one carries what the older ones had.
 GLIBC_MINORS = range(36, 4, -1)
 MANYLINUX_NAMES = ("manylinux2014", "manylinux2010", "manylinux1")
-UNITS, LAUNCHER = ("zlh-agent.service", "zlh.slice"), "launcher.py"
+SYSTEM_FILES = (
+    "deploy/agent/zlh-agent.service",
+    "deploy/agent/zlh.slice",
+    "packages/zlh_agent/src/zlh_agent/launcher.py",
+)
 # How pip has put a wheel here, and for which Python it was: of no use to who runs it, and another for each.
 PIP_NOTES = {"RECORD", "WHEEL", "INSTALLER", "REQUESTED", "direct_url.json"}
 # The same compressor once more, for Pythons other than CPython: a quarter of the whole.
@@ -232,9 +236,8 @@ def _make_environment(bundle: Path) -> None:
 
 def _add_system(bundle: Path) -> None:
     (bundle / "system").mkdir()
-    for name in UNITS:
-        shutil.copyfile(ROOT / "deploy/agent" / name, bundle / "system" / name)
-    shutil.copyfile(ROOT / "packages/zlh_agent/src/zlh_agent" / LAUNCHER, bundle / "system" / LAUNCHER)
+    for name in SYSTEM_FILES:
+        shutil.copyfile(ROOT / name, bundle / "system" / Path(name).name)
 
 
 def _settle_modes(bundle: Path) -> None:

@@ -50,6 +50,7 @@ from bench import (  # noqa: E402 - after the path
     ports,
     provisioning,
     revocation,
+    rollouts,
     stack,
     supervision,
 )
@@ -80,6 +81,7 @@ CASES: tuple[Case, ...] = (
     *fan_in.CASES,
     *looks.CASES,
     *games.CASES,
+    *rollouts.CASES,
     *access.CASES,
     *edge_records.CASES,
     *edge_proof.CASES,

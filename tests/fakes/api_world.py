@@ -72,6 +72,7 @@ from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.rollouts.worker import RolloutWorker
 from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
 from zlh_api.web.client_address import Proxies
@@ -367,6 +368,7 @@ class World:
             "access_changed": watch.note_change,
             "container_changed": self.live.note_change,
             "container_happened": self.live.note_happening,
+            "rollout_changed": self.live.note_rollout,
         }
         begun = asyncio.Event()
 
@@ -417,6 +419,7 @@ class World:
             catalog=self.catalog,
             artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
             cuts=ConnectionCuts(self.database, self.agents, agent_port=self.agent_port),
+            rollouts=RolloutWorker(self.database, self.agents, agent_port=self.agent_port),
             links=AgentLinks(self.database, self.agents, self.history, agent_port=self.agent_port),
             audit_log=self.audit_log,
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has

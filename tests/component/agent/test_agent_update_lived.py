@@ -14,11 +14,11 @@ import pytest
 
 from component.agent.harness import AgentProcess, code_of, end, eventually, make_agent
 from component.agent.update_harness import FIRST, SECOND, THIRD
-from fakes.agent_bundles import Bundle
+from fakes.agent_bundles import PYTHON, Bundle
+from fakes.agent_unit import AgentUnit
 from fakes.artifact_origin import ArtifactOrigin
 from fakes.certificates import Certificates
 from fakes.runtime_shop import RuntimeShop
-from fakes.systemd_loop import SystemdLoop
 from zlh_common.schema.agent_update import AgentUpdate, AgentUpdateState, StartAgentUpdate
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.status import AgentStatus
@@ -36,7 +36,7 @@ class Lived:
     """A container with its unit."""
 
     agent: AgentProcess
-    unit: SystemdLoop
+    unit: AgentUnit
     shop: RuntimeShop
 
     async def told(self, version: str, attempt: int = 0) -> tuple[int, bytes]:
@@ -89,7 +89,7 @@ async def living(tmp_path: Path, *, probation_s: float = 0.5) -> AsyncIterator[L
         text = agent.config.read_text()
         agent.config.write_text(f"update_probation_s = {probation_s}\n{text}")
         await asyncio.to_thread(lay_out, agent.root)
-        unit = SystemdLoop(agent.root, tmp_path / "systemd", agent.log, ["--config", str(agent.config)])
+        unit = AgentUnit(agent.root, tmp_path / "systemd", agent.log, ["--config", str(agent.config)])
         unit.lay_out()
         unit.start()
         lived = Lived(agent, unit, shop)
@@ -111,6 +111,9 @@ def lay_out(root: Path) -> None:
     """Put FIRST and its launcher in place, as a template has them."""
     folder = root / "opt/zlh/agent"
     folder.mkdir(parents=True)
+    programs = root / "usr/bin"
+    programs.mkdir(parents=True)
+    (programs / f"python{PYTHON}").symlink_to(Path("/usr/bin/python3").resolve())
     bundle = Bundle(FIRST).unpack(folder)
     (folder / "current").symlink_to(FIRST)
     (folder / "launcher.py").write_bytes((bundle / "system/launcher.py").read_bytes())

@@ -13,8 +13,8 @@ from fakes.agent_bundles import Bundle
 from fakes.artifact_origin import ArtifactOrigin
 from fakes.runtime_shop import RuntimeShop
 from zlh_agent.journal.model import Occurrence
-from zlh_agent.launcher import UpdateState
-from zlh_agent.update.bundles import find_bundles, find_current
+from zlh_agent.launcher import UpdateState, read_current
+from zlh_agent.update.bundles import find_bundles
 from zlh_agent.update.model import UpdatePlace
 from zlh_agent.update.service import UpdateService
 from zlh_agent.update.store import UpdateStore
@@ -81,7 +81,7 @@ class Container:
 
     async def current(self) -> str | None:
         """Return the version that is started next."""
-        return await asyncio.to_thread(find_current, self.bundles)
+        return await asyncio.to_thread(read_current, self.bundles)
 
     def point(self, version: str) -> None:
         """Let `current` lead to a version, as somebody does who asks nobody."""

@@ -104,6 +104,7 @@ class MatrixWorld:
         for customer, person in {"mine": "owner", "other": "stranger", "suspended": "holder"}.items():
             await self._add_container(customer, person)
             await self._add_invitation(customer)
+        await self._add_rollout()
         now = "suspended_at = now(), suspended_reason = 'x'"
         await self.world.fetch(f"update customers set {now} where name = 'suspended' returning 1")
         await self.world.fetch(f"update users set {now} where id = $1 returning 1", self.users["held"])
@@ -123,6 +124,8 @@ class MatrixWorld:
                 f"dev-{self.vmids['mine']}", f"dev-{self.vmids['other']}", "dev-999999", ("dev", "-", "0-dev-101")
             ),
             "exposure": Ids(self.exposures["mine"], self.exposures["other"], str(uuid4()), BAD_UUIDS),
+            # Those of nobody, or of all: what is foreign is one that never was.
+            "rollout": Ids(rows["rollout", "all"], str(uuid4()), str(uuid4()), BAD_UUIDS),
             "process": Ids("web", "alien", "missing", BAD_NAMES),
             "terminal": Ids("main", "alien", "missing", BAD_NAMES),
             "runtime": Ids("node", "alien", "missing", BAD_NAMES),
@@ -184,6 +187,11 @@ class MatrixWorld:
         sql = f"insert into {table} ({columns}) values ({places}) returning id"
         found: UUID = (await self.world.fetch(sql, *values))[0]["id"]
         return found
+
+    async def _add_rollout(self) -> None:
+        columns = "id, version, state, wish, started_by"
+        row = await self._insert("rollouts", columns, uuid4(), "0.2.0", "running", {"version": "0.2.0"}, "somebody")
+        self.rows["rollout", "all"] = str(row)
 
     async def _add_person(self, person: str, place: tuple[str, str] | None) -> None:
         user = self.users[person] = await self._insert(

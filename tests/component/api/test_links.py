@@ -21,8 +21,10 @@ from zlh_api.agents.client import AgentAddress
 from zlh_api.agents.links import WAKES_RATE, AgentLinks
 from zlh_api.agents.reports import FLUSH_CHARS, ReportWriter
 from zlh_api.containers import store as containers
+from zlh_api.containers.status import find_degradations
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
+from zlh_common.schema.status import PROTOCOL_VERSION, Step, StepState
 from zlh_common.schema.structs import encode
 
 JOURNAL = "a" * 32
@@ -151,6 +153,23 @@ async def test_nonsense_of_one_agent_is_its_own_affair(world: World, agents: Tal
         assert (await world.fetch("select connection from containers"))[0]["connection"] != "online"
         agents.say(good)
         await world.wait_until("select connection = 'online' from containers")
+
+
+@pytest.mark.parametrize("later", [b'"state":"later"', b'"state":"done","andMore":{"what":[1]}'])
+async def test_an_agent_of_a_newer_version_is_heard(world: World, agents: TalkingAgents, later: bytes) -> None:
+    """What only a newer agent knows is left out, the rest is written, and the container says so."""
+    owner = await add_running(world)
+    steps = (Step(name="install-node", state=StepState.DONE), Step(name="install-go", state=StepState.FAILED, code="x"))
+    report = msgspec.structs.replace(agents.report(owner), protocol_version=PROTOCOL_VERSION + 1, steps=steps)
+    agents.say(encode(StatusEvent(status=report)).replace(b'"state":"done"', later))
+    async with links(world, agents):
+        await world.wait_until("select connection = 'online' from containers")
+        async with world.database.connection() as connection:
+            container = await containers.find_by_owner(connection, owner)
+        assert container is not None
+        assert container.agent is not None
+        assert "agent_newer" in find_degradations(container)
+        assert container.agent.steps[-1] == steps[1]
 
 
 async def test_reports_that_flip_wake_the_reconciler_at_a_bounded_pace(world: World, agents: TalkingAgents) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from fakes.doomed import Act, run_doomed
 from zlh_agent import launcher
-from zlh_agent.launcher import DONE, NONE, PROBATION, PROVING, UNDONE, UpdateState
+from zlh_agent.launcher import DONE, NONE, PROBATION, PROVING, UNDONE, Places, UpdateState
 from zlh_agent.runtimes.model import STAGING
 from zlh_agent.update.bundles import find_bundles
 from zlh_agent.update.model import Handover, Order, UpdatePlace
@@ -27,7 +27,8 @@ from zlh_common.clock import SystemClock
 from zlh_common.schema.agent_update import StartAgentUpdate
 
 ZEROTH, FIRST, SECOND = "1.0.0", "1.1.0", "1.2.0"
-SITE = "lib/python{}.{}/site-packages/zlh_agent".format(*sys.version_info[:2])
+NAME = "python{}.{}".format(*sys.version_info[:2])
+SITE = f"lib/{NAME}/site-packages/zlh_agent"
 _EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.symlink", "subprocess.Popen"}
 pytestmark = pytest.mark.timeout(300)
 
@@ -65,6 +66,8 @@ class Disk:
                 (self.bundles / version / folder).mkdir(parents=True)
             (self.bundles / version / SITE / "__main__.py").write_text("")
             (self.bundles / version / "system/launcher.py").write_text(f"# {version}\n")
+        (self.root / "usr/bin").mkdir(parents=True)
+        (self.root / "usr/bin" / NAME).symlink_to("/usr/bin/python3")
         self.point(FIRST)
         (self.bundles / "launcher.py").write_text(f"# {FIRST}\n")
         order = Order(version=SECOND, attempt=0, before=FIRST, started_at=SystemClock().now())
@@ -77,11 +80,14 @@ class Disk:
 
     def boot(self) -> tuple[str, UpdateState]:
         """Do what the launcher does at a start; return the version that it becomes, and what is known then."""
-        start = launcher.settle(self.store.folder, self.bundles)
-        version = launcher.choose(start, self.bundles)
-        assert version is not None
-        assert launcher.is_whole(self.bundles / version)
-        return version, self.store.read_state()
+        places = Places(self.root)
+        pythons = launcher.find_pythons(places.programs)
+        whole = [
+            version for version in find_bundles(self.bundles) if launcher.find_python(self.bundles / version, pythons)
+        ]
+        begun = launcher._settle_start(places, whole)
+        assert begun.version is not None
+        return begun.version, self.store.read_state()
 
 
 @pytest.fixture

@@ -1,466 +1,511 @@
-"""Starts the agent: the version that `current` leads to, or the former one where that has not proved itself.
+"""Starts the agent of the version that is due, and brings the former one back where a new one does not prove itself.
 
-    launcher.py start      decides which version runs, and becomes it
-    launcher.py ended      after its end: one on trial that ended without being asked to is undone
-    launcher.py overdue    by a timer: one that has not proved itself by now is undone
+    launcher.py            what the unit starts: it becomes the agent
+    launcher.py ended      once the agent has ended: was that asked for?
+    launcher.py overdue    a timer, some time after a version was switched to: has that proved itself?
 
-It is one file of the standard library alone, runs as `/usr/bin/python3 -I -S`, and is replaced only by a version past
-its probation, so whatever an update brings, this stays what it was. What it knows is one file, written before and
-after each step: a power cut between any two lines leaves a version that starts. The agent imports what is about it.
+A copy of it lies beside the bundles, `/opt/zlh/agent/launcher.py`. The container's own `/usr/bin/python3 -I -S` runs it
+and it needs nothing but the standard library: it has to work when a bundle does not. The agent imports it too, so what
+is kept of a switch has one shape.
+
+    proving ──► probation ──► done        what the agent writes, past its proofs
+       └────────────┴───────► undone      `current` leads to the former version again
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 NONE, PROVING, PROBATION, DONE, UNDONE = "none", "proving", "probation", "done", "undone"
 PHASES = frozenset({NONE, PROVING, PROBATION, DONE, UNDONE})
-ON_TRIAL = frozenset({PROVING, PROBATION})
-STATE, RESERVE, LOCK = "state.json", ".reserve", ".lock"
-# So that an undo can be written on a disk that is full.
-RESERVE_BYTES = 64 * 1024
-MAX_STATE_BYTES = 64 * 1024
-MAX_SET_ASIDE = 5
-# Beside the bundles: which one is started, and the way back, laid before a switch.
-CURRENT, FORMER_LINK = "current", ".former"
-INTERPRETER = "/usr/bin/python3"
-ENVIRONMENT = "home = /usr/bin\ninclude-system-site-packages = false\n"
-UNIT, TIMER = "zlh-agent", "zlh-agent-overdue"
-# Of the switch; the agent itself gives up sooner and can say what was lacking.
+UNIT, TIMER = "zlh-agent.service", "zlh-agent-overdue"
+# From the switch to the end of the proof, whatever happens: well within two minutes, the former one's start included.
 OVERDUE_S = 100
-COMMAND_LIMIT_S = 3.0
-OUTPUT_BYTES = 4096
-_HUNG = frozenset({"watchdog", "timeout"})
+# How long another one may hold the state: an agent that was stopped in the middle must not keep it from being undone.
+PATIENCE_S = 5.0
+# systemd ends what is run after an end together with its TimeoutStopSec.
+COMMAND_S = 4.0
+OUTPUT_LINES, OUTPUT_BYTES = 60, 4096
+# Set aside so that on a full disk it can still be written that a version was undone.
+RESERVE_BYTES = 64 * 1024
+STATE, LOCK, RESERVE, STARTED = "state.json", ".lock", ".reserve", "started.json"
+# Beside the bundles: which one is started, and the way back, which is laid before a switch.
+CURRENT, FORMER_LINK = "current", ".former"
+INTERPRETER = Path("/usr/bin/python3")
+_BUNDLE = re.compile(r"[0-9][0-9A-Za-z.+_-]{0,63}")
 
 
-# What is known of an update
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UpdateState:
-    """Which version is on trial, or was last. Of `none` only `highest` counts."""
+    """How far the last switch is. Times are RFC 3339; the empty text stands for what nobody has said."""
 
     phase: str = NONE
+    # The version that was switched to, and the one that was left.
     version: str = ""
     former: str = ""
     attempt: int = 0
-    # Whether `current` is known to have been led to the version.
+    # `current` was seen to lead to the version; before that it is not known whether it does.
     switched: bool = False
-    # The newest version that was ever accepted.
+    # The newest version that has ever proved itself here.
     highest: str = ""
-    # Why it was undone, with the exit code and the last words of the one that ended.
+    # Why it was undone, how it ended, and what it had printed.
     code: str | None = None
     message: str | None = None
     exit_code: int | None = None
     output: str | None = None
-    # ISO 8601 with a zone.
     started_at: str | None = None
     ended_at: str | None = None
 
 
-_TYPES = {
-    "attempt": (int,),
-    "switched": (bool,),
-    "exit_code": (int, type(None)),
-    **dict.fromkeys(("code", "message", "output", "started_at", "ended_at"), (str, type(None))),
-}
+@dataclass(frozen=True)
+class Start:
+    """What a start begins with."""
+
+    # The bundle that is run; None where there is none that could be.
+    version: str | None
+    state: UpdateState
+    # `current` is to lead to that version first.
+    relinks: bool = False
+    # It has yet to prove itself, and in time.
+    is_on_trial: bool = False
 
 
-def read_state(folder: Path) -> UpdateState:
-    """Return what is known; where that cannot be read it is set aside, and nothing is known."""
-    path = folder / STATE
-    try:
-        with path.open("rb") as file:
-            return parse_state(file.read(MAX_STATE_BYTES + 1))
-    except FileNotFoundError:
-        return UpdateState()
-    except (OSError, ValueError, RecursionError) as error:
-        _say("launcher.state_set_aside", error=str(error))
-        _set_aside(path)
-        return UpdateState()
+@dataclass(frozen=True)
+class Places:
+    """Where things are: below the folder that `opt/zlh/agent/launcher.py` is in."""
+
+    root: Path
+
+    @property
+    def bundles(self) -> Path:
+        """One folder for each version, and `current`."""
+        return self.root / "opt/zlh/agent"
+
+    @property
+    def state(self) -> Path:
+        """What is kept of a switch."""
+        return self.root / "var/lib/zlh/update"
+
+    @property
+    def run(self) -> Path:
+        """What is of this boot."""
+        return self.root / "run/zlh"
+
+    @property
+    def programs(self) -> Path:
+        """Where the container's own Pythons are."""
+        return self.root / "usr/bin"
 
 
-def parse_state(raw: bytes) -> UpdateState:
-    """Return a state; what else it holds is left out. Raise ValueError where it is none."""
-    held = json.loads(raw)
-    if len(raw) > MAX_STATE_BYTES or not isinstance(held, dict):
-        raise ValueError("it is no state of an update")
-    known = {field.name: held[field.name] for field in fields(UpdateState) if field.name in held}
-    if any(not isinstance(value, _TYPES.get(name, (str,))) for name, value in known.items()):
-        raise ValueError("a field of it is of another kind")
-    state = UpdateState(**known)
-    if state.phase not in PHASES or (state.phase != NONE and not _are_names(state.version, state.former)):
-        raise ValueError("it names no phase or no version")
+# --- decisions: pure
+
+
+def decide_start(state: UpdateState, current: str | None, whole: Collection[str]) -> Start:
+    """Return which version starts, and what is kept then.
+
+    `current` is what the link says, `whole` are the bundles that could run here. A version that was undone is never
+    started where there is another one.
+    """
+    state = settle(state, current)
+    wanted = state.former if state.phase == UNDONE and current == state.version else current
+    if wanted in whole:
+        is_on_trial = state.phase == PROVING and wanted == state.version
+        state = replace(state, switched=True) if is_on_trial else state
+        return Start(wanted, state, relinks=wanted != current, is_on_trial=is_on_trial)
+    if state.phase in {PROVING, PROBATION} and wanted == state.version:
+        state = mark_undone(
+            state, code="agent_update_broken", message=f"The bundle of {wanted} is not whole, or has no Python here."
+        )
+    spare = choose_spare(state, whole)
+    return Start(spare, state, relinks=spare is not None and spare != current)
+
+
+def settle(state: UpdateState, current: str | None) -> UpdateState:
+    """Return the state as it is once what was cut off counts as done."""
+    if state.phase in {PROVING, PROBATION} and state.switched and current != state.version:
+        return mark_undone(
+            state, code="agent_update_cut", message=f"{state.version} was undone, and cut off in that: why is lost."
+        )
     return state
 
 
-def _are_names(*versions: str) -> bool:
-    return all(version and "/" not in version and not version.startswith(".") for version in versions)
+def choose_spare(state: UpdateState, whole: Collection[str]) -> str | None:
+    """Return which version runs where the one that should cannot: the last that was good, or else the newest."""
+    bad = {state.version} if state.phase == UNDONE else set()
+    known = [each for each in (state.former, state.highest, state.version) if each in whole and each not in bad]
+    if known:
+        return known[0]
+    others = sorted(set(whole) - bad, key=version_key) or sorted(whole, key=version_key)
+    return others[-1] if others else None
 
 
-def _set_aside(path: Path) -> None:
-    for number in range(1, MAX_SET_ASIDE + 1):
-        aside = path.with_name(f"{path.name}.unreadable-{number}")
-        if number == MAX_SET_ASIDE or not aside.exists():
-            with suppress(OSError):
-                path.replace(aside)
-            return
+def version_key(version: str) -> list[tuple[int, str]]:
+    """Return what versions are ordered by here, where nothing but the newest is asked for."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.+_-]", version)]
+
+
+def mark_undone(state: UpdateState, *, code: str, message: str, **more: Any) -> UpdateState:
+    """Return a state as it is once its version was given up."""
+    return replace(state, phase=UNDONE, code=code, message=message, ended_at=_now(), **more)
+
+
+def is_its_fault(state: UpdateState, started: str | None, *, was_asked: bool) -> bool:
+    """Tell whether the end of a version ends its trial: it was the one that ran, and nobody had asked it to end."""
+    return state.phase in {PROVING, PROBATION} and started == state.version and not was_asked
+
+
+def describe_end(version: str, result: str, code: str, status: str) -> tuple[str, int | None]:
+    """Return how a version ended, as a sentence, and its exit code; from what systemd says of it."""
+    exit_code = int(status) if code == "exited" and status.isdigit() else None
+    how = {
+        "success": "ended by itself",
+        "exit-code": f"ended by itself with exit code {status}",
+        "signal": f"was killed by {status}",
+        "core-dump": f"crashed ({status})",
+        "watchdog": "hung, and was ended by the watchdog",
+        "timeout": "did not start in time",
+        "oom-kill": "was ended since memory ran out",
+    }.get(result, f"failed ({result})")
+    return f"{version} {how} before it had proved itself.", exit_code
+
+
+# --- what is kept
+
+
+def read_state(folder: Path) -> UpdateState:
+    """Return what is kept; what cannot be read is set aside and counts as not there. Raises no error."""
+    path = folder / STATE
+    try:
+        held = json.loads(path.read_bytes())
+        return _to_state(held)
+    except FileNotFoundError:
+        return UpdateState()
+    except (OSError, ValueError, TypeError, RecursionError) as exc:
+        log("WARN", "launcher.state_set_aside", error=str(exc))
+        with suppress(OSError):
+            path.replace(path.with_name(f"{STATE}.unreadable"))
+        return UpdateState()
+
+
+def _to_state(held: Any) -> UpdateState:
+    """Return a document as a state: fields that another version added are left out, and so is a phase of its own."""
+    if not isinstance(held, dict):
+        raise TypeError("it is no object")
+    known = {each.name: held[each.name] for each in fields(UpdateState) if each.name in held}
+    for name, value in known.items():
+        kind = type(getattr(UpdateState(), name))
+        is_right = isinstance(value, str | int) if kind is type(None) else type(value) is kind
+        if not (is_right or (value is None and kind is type(None))):
+            raise ValueError(f"{name} is {value!r}")
+    state = UpdateState(**known)
+    return state if state.phase in PHASES else replace(UpdateState(), highest=state.highest)
 
 
 def write_state(folder: Path, state: UpdateState) -> None:
-    """Keep the state, durably: a cut leaves the old one or the new one. Raises OSError."""
+    """Keep a state; once this has returned it outlives a power cut. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    content = json.dumps(asdict(state)).encode()
     try:
-        _write(folder / STATE, content)
-    except OSError:
-        # The disk is full, and this is what the reserve is for.
-        (folder / RESERVE).unlink()
-        _write(folder / STATE, content)
-        return
-    if not (folder / RESERVE).exists():
-        with suppress(OSError):
-            _write(folder / RESERVE, bytes(RESERVE_BYTES))
+        _write(folder / STATE, state)
+    except OSError as exc:
+        if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        (folder / RESERVE).unlink(missing_ok=True)
+        _write(folder / STATE, state)
 
 
-def _write(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+def _write(path: Path, state: UpdateState) -> None:
+    new = path.with_name(f".{path.name}.new")
+    with new.open("wb") as file:
+        file.write(json.dumps(asdict(state)).encode())
         file.flush()
         os.fsync(file.fileno())
-    fresh.rename(path)
+    new.replace(path)
     _sync(path.parent)
 
 
+def reserve(folder: Path) -> None:
+    """Take the room that `write_state` gives back where there is no other. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / RESERVE
+    if path.exists() and path.stat().st_size == RESERVE_BYTES:
+        return
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Hold the state against others for the length of the block; after PATIENCE_S without it all the same."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        end = time.monotonic() + PATIENCE_S
+        while not _lock(descriptor):
+            if time.monotonic() > end:
+                log("WARN", "launcher.state_held_by_another", waited_s=PATIENCE_S)
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+# --- bundles
+
+
+def read_current(bundles: Path) -> str | None:
+    """Return the version that `current` leads to, None where that is no folder beside it."""
+    with suppress(OSError):
+        target = str((bundles / CURRENT).readlink())
+        return target if _BUNDLE.fullmatch(target) else None
+    return None
+
+
+def lay_link(bundles: Path, name: str, version: str) -> None:
+    """Have a link lead to a version. Raises OSError."""
+    if not ((bundles / name).is_symlink() and str((bundles / name).readlink()) == version):
+        (bundles / name).unlink(missing_ok=True)
+        (bundles / name).symlink_to(version)
+        _sync(bundles)
+
+
+def switch(bundles: Path, version: str) -> None:
+    """Have `current` lead to a version, by one rename. Raises OSError."""
+    lay_link(bundles, FORMER_LINK, version)
+    (bundles / FORMER_LINK).replace(bundles / CURRENT)
+    _sync(bundles)
+
+
+def undo(folder: Path, bundles: Path, *, code: str, message: str, **more: Any) -> UpdateState:
+    """Give up the version that is on trial or in its probation; return what is kept of that. Raises OSError.
+
+    Only where `current` could not be led back; that it is not written down matters less, since the link tells it.
+    """
+    with holding(folder):
+        state = read_state(folder)
+        if state.phase not in {PROVING, PROBATION}:
+            return state
+        undone = mark_undone(state, code=code, message=message, **more)
+        _write_or_tell(folder, undone)
+        switch(bundles, undone.former)
+    log("WARN", "agent.update_undone", version=undone.version, back_to=undone.former, code=code, reason=message)
+    return undone
+
+
+def _write_or_tell(folder: Path, state: UpdateState) -> None:
+    try:
+        write_state(folder, state)
+    except OSError as exc:
+        log("ERROR", "launcher.state_not_written", error=str(exc), phase=state.phase)
+
+
+def find_pythons(programs: Path) -> list[Path]:
+    """Return the Pythons that could run an agent: that which runs this, then the newest of the others."""
+    own = f"python3.{sys.version_info[1]}"
+    others = sorted(programs.glob("python3.[0-9]*"), key=lambda path: version_key(path.name), reverse=True)
+    names = [own, *(path.name for path in others if re.fullmatch(r"python3\.[0-9]+", path.name) and path.name != own)]
+    return [programs / name for name in names if (programs / name).exists()]
+
+
+def find_python(bundle: Path, pythons: Iterable[Path]) -> Path | None:
+    """Return the first of these Pythons that a bundle has a folder for; None where it is not whole, or has none."""
+    return next((each for each in pythons if (bundle / "lib" / each.name / "site-packages/zlh_agent").is_dir()), None)
+
+
+def complete(bundle: Path, python: Path = INTERPRETER) -> Path:
+    """Return the interpreter of a bundle that sees its modules alone; makes what archives cannot hold, or OSError."""
+    program = bundle / "bin" / python.name
+    program.parent.mkdir(exist_ok=True)
+    if not program.is_symlink():
+        program.symlink_to(python)
+        _sync(program.parent)
+    configuration = bundle / "pyvenv.cfg"
+    if not configuration.is_file():
+        configuration.write_text(f"home = {python.resolve().parent}\ninclude-system-site-packages = false\n")
+        configuration.chmod(0o644)
+    return program
+
+
+# --- what is run
+
+
+def start(places: Places, arguments: Sequence[str] = ()) -> None:
+    """Become the agent, with these arguments. Returns only where there is none."""
+    pythons = find_pythons(places.programs)
+    whole = {each.name: python for each in _find_bundles(places.bundles) if (python := find_python(each, pythons))}
+    begun = _settle_start(places, whole)
+    if begun.version is None:
+        log("ERROR", "launcher.no_bundle", folder=str(places.bundles), pythons=[path.name for path in pythons])
+        return
+    if begun.is_on_trial:
+        _arm(places)
+    # By the path of the version and not through `current`: what it starts later is of this version too.
+    program = complete(places.bundles / begun.version, whole[begun.version])
+    _note_started(places.run, begun.version)
+    # Without writing what it compiles: a bundle stays as it was published.
+    os.execv(program, [str(program), "-I", "-B", "-m", "zlh_agent", *arguments])  # noqa: S606 - to become it is the purpose
+
+
+def _settle_start(places: Places, whole: Collection[str]) -> Start:
+    """Return what starts, with all that has to be kept before kept; whatever fails here, something starts."""
+    try:
+        with holding(places.state):
+            state = read_state(places.state)
+            begun = decide_start(state, read_current(places.bundles), whole)
+            if begun.state != state:
+                _write_or_tell(places.state, begun.state)
+            if begun.relinks and begun.version is not None:
+                log("WARN", "launcher.version_put_back", version=begun.version, reason=begun.state.message)
+                switch(places.bundles, begun.version)
+        with suppress(OSError):
+            reserve(places.state)
+    except OSError as exc:
+        log("ERROR", "launcher.state_unusable", error=str(exc))
+        return decide_start(UpdateState(), read_current(places.bundles), whole)
+    return begun
+
+
+def _find_bundles(bundles: Path) -> list[Path]:
+    try:
+        return [path for path in bundles.iterdir() if _BUNDLE.fullmatch(path.name) and path.is_dir()]
+    except OSError:
+        return []
+
+
+def _note_started(folder: Path, version: str) -> None:
+    """Note which version this process becomes; exec keeps its pid."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / STARTED).write_text(json.dumps({"version": version, "pid": os.getpid()}))
+    except OSError as exc:
+        log("WARN", "launcher.start_not_noted", error=str(exc))
+
+
+def read_started(folder: Path) -> tuple[str, int] | None:
+    """Return the version that was started last in this boot and its pid, or None where no such note is there."""
+    try:
+        noted = json.loads((folder / STARTED).read_bytes())
+        return str(noted["version"]), int(noted["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _arm(places: Places) -> None:
+    """Have systemd look at the version on trial in time, whatever has become of it; counted from this start."""
+    _run("systemctl", "stop", f"{TIMER}.timer")
+    launcher = [sys.executable, "-I", "-S", str(places.bundles / "launcher.py"), "overdue"]
+    options = ["--quiet", "--collect", f"--unit={TIMER}", f"--on-active={OVERDUE_S}", "--timer-property=AccuracySec=1s"]
+    if _run("systemd-run", *options, *launcher) is None:
+        log("WARN", "launcher.not_armed", reason="systemd-run has not taken the timer; the agent looks after itself")
+
+
+def ended(places: Places) -> None:
+    """Judge how the agent has ended, from what systemd says in the environment."""
+    state, started = read_state(places.state), read_started(places.run)
+    on_trial = started is not None and is_its_fault(state, started[0], was_asked=False)
+    if not on_trial or _was_asked():
+        return
+    said = (os.environ.get(name, "") for name in ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"))
+    message, exit_code = describe_end(state.version, *said)
+    output = _read_output(os.environ.get("INVOCATION_ID", ""))
+    give_up = partial(undo, places.state, places.bundles, message=message, exit_code=exit_code, output=output)
+    if os.environ.get("SERVICE_RESULT") in {"watchdog", "timeout"}:
+        give_up(code="agent_update_hung")
+    else:
+        give_up(code="agent_update_ended")
+
+
+def _was_asked() -> bool:
+    """Tell whether somebody has asked the agent to end, or the container; it counts as so where that cannot be told."""
+    if (jobs := _run("systemctl", "list-jobs", "--no-legend", "--plain")) is None:
+        return os.environ.get("SERVICE_RESULT") == "success"
+    of_ours = (line.split() for line in jobs.splitlines())
+    if any(UNIT in words and {"stop", "restart"} & set(words) for words in of_ours):
+        return True
+    return (_run("systemctl", "is-system-running", ok=None) or "").strip() == "stopping"
+
+
+def _read_output(invocation: str) -> str | None:
+    if not re.fullmatch(r"[0-9a-f]{32}", invocation):
+        return None
+    said = _run("journalctl", "-q", "-o", "cat", "-n", str(OUTPUT_LINES), f"_SYSTEMD_INVOCATION_ID={invocation}")
+    return said.encode()[-OUTPUT_BYTES:].decode("utf-8", "replace") if said else None
+
+
+def overdue(places: Places) -> None:
+    """Give up a version that has not proved itself by now, and start the former one."""
+    state = read_state(places.state)
+    if state.phase != PROVING:
+        return
+    message = f"{state.version} has not proved itself within {OVERDUE_S} s."
+    undo(places.state, places.bundles, code="agent_update_overdue", message=message)
+    _run("systemctl", "restart", "--no-block", UNIT)
+
+
+def _run(*command: str, ok: int | None = 0) -> str | None:
+    """Return what a program printed; None where it is not there, took too long, or ended otherwise than with `ok`."""
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, timeout=COMMAND_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if ok is None or done.returncode == ok else None
+
+
+def log(level: str, msg: str, **more: Any) -> None:
+    """Print one event as the agent prints its own."""
+    line = {"time": _now(), "level": level, "msg": msg, **more}
+    with suppress(OSError, ValueError):
+        sys.stderr.write(json.dumps(line) + "\n")
+        sys.stderr.flush()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-@contextmanager
-def holding(folder: Path) -> Iterator[None]:
-    """Let one at a time change the state and where `current` leads to; whoever dies lets go. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def undo(
-    folder: Path, bundles: Path, *, code: str, message: str, exit_code: int | None = None, output: str | None = None
-) -> UpdateState:
-    """Have the former version be started next, if one is on trial; return what is known then. Raises OSError.
-
-    What was written first is finished by the next start, whichever it was.
-    """
-    with holding(folder):
-        state = read_state(folder)
-        if state.phase not in ON_TRIAL:
-            return state
-        ended = replace(
-            state, phase=UNDONE, code=code, message=message, exit_code=exit_code, output=output, ended_at=_now()
-        )
-        try:
-            write_state(folder, ended)
-        finally:
-            lead_back(bundles, state.former)
-        return ended
-
-
-def lead_back(bundles: Path, former: str) -> None:
-    """Let `current` lead to the former version, by a rename of the link that was laid for it."""
-    link = bundles / FORMER_LINK
-    if _read_link(link) != former:
-        with suppress(FileNotFoundError):
-            link.unlink()
-        link.symlink_to(former)
-    link.rename(bundles / CURRENT)
-    _sync(bundles)
-
-
-def _read_link(link: Path) -> str | None:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
-
-
-# Which version is started
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What is known from this start on, and where `current` must lead to."""
-
-    state: UpdateState
-    current: str | None
-    # Whether the version that starts has yet to prove itself.
-    is_on_trial: bool
-
-
-def decide_start(state: UpdateState, current: str | None, *, now: str) -> Start:
-    """Return what a start finds itself in, from what is known and where `current` leads to."""
-    is_new = current == state.version
-    match state.phase:
-        case "proving" if is_new:
-            return Start(replace(state, switched=True), current, is_on_trial=True)
-        case "proving" | "probation" if current == state.former and (state.switched or state.phase == PROBATION):
-            # An undo that was cut off.
-            ended = replace(
-                state,
-                phase=UNDONE,
-                ended_at=now,
-                code="agent_update_cut",
-                message="It was undone, and cut off in that.",
-            )
-            return Start(ended, current, is_on_trial=False)
-        case "undone" if is_new:
-            return Start(state, state.former, is_on_trial=False)
-        case _:
-            return Start(state, current, is_on_trial=False)
-
-
-def order_candidates(start: Start, present: Sequence[str]) -> list[str]:
-    """Return the bundles in the order in which they are tried: what was undone comes last of all."""
-    state = start.state
-    known = [start.current, state.former, state.version, *sorted(present, reverse=True)]
-    found = [version for version in dict.fromkeys(known) if version and version in present]
-    is_undone = {version: state.phase == UNDONE and version == state.version for version in found}
-    return sorted(found, key=lambda version: is_undone[version])
-
-
-def is_whole(bundle: Path) -> bool:
-    """Tell whether a folder is a version that this Python can run."""
-    return (bundle / "bin").is_dir() and (_site(bundle) / "zlh_agent/__main__.py").is_file()
-
-
-def _site(bundle: Path) -> Path:
-    return bundle / "lib/python{}.{}/site-packages".format(*sys.version_info[:2])
-
-
-def find_present(bundles: Path) -> list[str]:
-    """Return the names of all folders that could be a version."""
-    try:
-        return sorted(
-            path.name
-            for path in bundles.iterdir()
-            if not path.name.startswith(".") and path.is_dir() and not path.is_symlink()
-        )
-    except OSError:
-        return []
-
-
-def settle(folder: Path, bundles: Path) -> Start:
-    """Finish what was cut off; return what is started. What the disk refuses keeps nothing from starting."""
-    try:
-        with holding(folder):
-            return _settle(folder, bundles, read_state(folder))
-    except OSError as error:
-        _say("launcher.not_settled", error=str(error))
-        return decide_start(read_state(folder), _read_link(bundles / CURRENT), now=_now())
-
-
-def _settle(folder: Path, bundles: Path, state: UpdateState) -> Start:
-    current = _read_link(bundles / CURRENT)
-    start = decide_start(state, current, now=_now())
-    if start.current != current and start.current is not None:
-        lead_back(bundles, start.current)
-    if start.state != state:
-        write_state(folder, start.state)
-    return start
-
-
-def choose(start: Start, bundles: Path) -> str | None:
-    """Return the first bundle that is whole."""
-    for version in order_candidates(start, find_present(bundles)):
-        if is_whole(bundles / version):
-            return version
-        _say("launcher.bundle_broken", version=version)
-    return None
-
-
-def complete(bundle: Path) -> None:
-    """Make what an archive may not hold, where it is missing."""
-    link, configuration = bundle / "bin/python3", bundle / "pyvenv.cfg"
-    if not link.is_symlink():
-        link.symlink_to(INTERPRETER)
-        _sync(link.parent)
-    if not configuration.is_file():
-        configuration.write_text(ENVIRONMENT)
-        configuration.chmod(0o644)
-
-
-def render_command(bundle: Path, arguments: Sequence[str]) -> list[str]:
-    """Return the command of a version: from its own folder and not through `current`, so that one sees who runs it."""
-    compiled = "zlh_agent/__pycache__/__main__.cpython-{}{}.pyc".format(*sys.version_info[:2])
-    # Its list of files is checked, so nothing may be written into it.
-    bare = [] if (_site(bundle) / compiled).is_file() else ["-B"]
-    return [str(bundle / "bin/python3"), "-I", *bare, "-m", "zlh_agent", *arguments]
-
-
-# The three commands
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """Where things are in a container, or below a folder that stands for one."""
-
-    root: Path
-
-    @property
-    def bundles(self) -> Path:
-        """The folder that this file lies in."""
-        return self.root / "opt/zlh/agent"
-
-    @property
-    def folder(self) -> Path:
-        """Of the state."""
-        return self.root / "var/lib/zlh/update"
-
-    @property
-    def started(self) -> Path:
-        """Which version was started, by which process: of this life of the container."""
-        return self.root / "run/zlh/started.json"
-
-
-def start(container: Container, arguments: Sequence[str]) -> None:
-    """Become the agent; return only where there is none."""
-    found = settle(container.folder, container.bundles)
-    version = choose(found, container.bundles)
-    if version is None:
-        _say("launcher.no_bundle", folder=str(container.bundles))
-        return
-    if found.is_on_trial and version == found.state.version:
-        _arm()
-    bundle = container.bundles / version
-    with suppress(OSError):
-        complete(bundle)
-    _note_started(container.started, version)
-    command = render_command(bundle, arguments)
-    os.execv(command[0], command)  # noqa: S606 - no shell is what is wanted
-
-
-def _note_started(path: Path, version: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(path, json.dumps({"version": version, "pid": os.getpid()}).encode())
-    except OSError as error:
-        _say("launcher.start_not_noted", error=str(error))
-
-
-def _arm() -> None:
-    """Have systemd ask, when the time is over, whether the version has proved itself."""
-    _run("systemctl", "stop", f"{TIMER}.timer")
-    command = [INTERPRETER, "-I", "-S", str(Path(__file__).resolve()), "overdue"]
-    said = _run("systemd-run", "--quiet", "--collect", f"--on-active={OVERDUE_S}", f"--unit={TIMER}", "--", *command)
-    if said is None:
-        _say("launcher.timer_not_armed")
-
-
-def ended(container: Container) -> None:
-    """Undo the version that has ended, where it is on trial and nobody had asked it to end."""
-    state = read_state(container.folder)
-    if state.phase not in ON_TRIAL or _started_version(container.started) != state.version or _is_asked_to_end():
-        return
-    result, status = os.environ.get("SERVICE_RESULT", ""), os.environ.get("EXIT_STATUS", "")
-    exit_code = int(status) if os.environ.get("EXIT_CODE") == "exited" and status.isdigit() else None
-    output = _run("journalctl", f"--unit={UNIT}", "--lines=60", "--output=cat", "--no-pager", "--quiet")
-    told = (
-        f"{state.version} ended by itself ({result or 'without a word'} {status}) before it had proved itself".strip()
-    )
-    last_words = None if output is None else output[-OUTPUT_BYTES:]
-    if result in _HUNG:
-        undo(
-            container.folder, container.bundles, code="agent_update_hung",
-            message=f"{state.version} did not answer systemd any more ({result}).", output=last_words,
-        )  # fmt: skip
-    else:
-        undo(
-            container.folder, container.bundles, code="agent_update_ended",
-            message=f"{told}.", exit_code=exit_code, output=last_words,
-        )  # fmt: skip
-    _say("launcher.undone", version=state.version, result=result, status=status)
-
-
-def _started_version(path: Path) -> str | None:
-    try:
-        return str(json.loads(path.read_bytes())["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _is_asked_to_end() -> bool:
-    """Tell whether somebody stops or restarts the agent, or the container itself goes."""
-    jobs = (_run("systemctl", "list-jobs", "--no-legend", "--plain") or "").splitlines()
-    if any({f"{UNIT}.service"} & set(job.split()) and {"stop", "restart"} & set(job.split()) for job in jobs):
-        return True
-    return (_run("systemctl", "is-system-running", any_code=True) or "").strip() == "stopping"
-
-
-def overdue(container: Container) -> None:
-    """Undo a version that has not proved itself, and have the former one started."""
-    state = read_state(container.folder)
-    if state.phase != PROVING:
-        return
-    message = f"{state.version} had not proved itself {OVERDUE_S} s after its start."
-    undo(container.folder, container.bundles, code="agent_update_overdue", message=message)
-    _say("launcher.undone", version=state.version, result="overdue")
-    _run("systemctl", "restart", "--no-block", f"{UNIT}.service")
-
-
-def _run(*command: str, any_code: bool = False) -> str | None:
-    """Return what a program prints, or None where it is not there, fails or takes too long."""
-    try:
-        done = subprocess.run(command, check=False, capture_output=True, timeout=COMMAND_LIMIT_S)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace") if any_code or not done.returncode else None
-
-
-def _say(event: str, **facts: str) -> None:
-    line = {"time": _now(), "level": "WARN", "msg": event, **facts}
-    with suppress(OSError):
-        sys.stderr.write(json.dumps(line) + "\n")
-        sys.stderr.flush()
-
-
 def main(argv: Sequence[str]) -> int:
-    """Do what the first argument says; what follows `start` is for the agent."""
-    container = Container(Path(__file__).resolve().parents[3])
+    """Do what the first argument says; what follows `start` is for the agent. Return the exit code."""
+    places = Places(Path(__file__).resolve().parents[3])
     match argv[:1]:
         case ["ended"]:
-            ended(container)
+            ended(places)
         case ["overdue"]:
-            overdue(container)
+            overdue(places)
         case ["start"] | []:
-            start(container, argv[1:])
-            # systemd starts it again at once; a little later may be better.
-            time.sleep(1)
+            start(places, argv[1:])
             return 1
         case _:
-            _say("launcher.argument_unknown", argument=argv[0])
+            log("ERROR", "launcher.argument_unknown", argument=argv[0])
             return 2
     return 0
 

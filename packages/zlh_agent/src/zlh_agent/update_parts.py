@@ -14,7 +14,7 @@ from zlh_agent.status.service import StatusService
 from zlh_agent.update import door
 from zlh_agent.update.bundles import find_code
 from zlh_agent.update.model import UpdatePlace
-from zlh_agent.update.origin import STARTED, find_fixed, find_version
+from zlh_agent.update.origin import find_fixed, find_version
 from zlh_agent.update.service import UpdateService
 from zlh_common.clock import Clock
 from zlh_common.processes import ProcessIdentity
@@ -41,7 +41,7 @@ def _find_place(config: AgentConfig) -> UpdatePlace:
         channels=config.channels,
         probation_s=config.update_probation_s,
         version=find_version(code, bundles) or __version__,
-        fixed_because=find_fixed(code, bundles, paths.sockets / STARTED, pid=os.getpid()),
+        fixed_because=find_fixed(code, bundles, paths.sockets, pid=os.getpid()),
     )
 
 

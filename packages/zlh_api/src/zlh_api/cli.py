@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_artifacts(commands)
     _add_audit(commands)
     _add_authority(commands)
+    _add_agents(commands)
     _add_audit_log(commands)
     _add_traefik_static(commands)
     return parser
@@ -97,6 +98,22 @@ def _authority(arguments: argparse.Namespace) -> int:
     configure_logs(stream=sys.stderr)
     config = load_config(arguments.config or home() / "api.toml")
     return asyncio.run(commands.run(arguments, lambda: open_authority(config)))
+
+
+def _add_agents(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.rollouts.command_line import add_parser
+
+    add_parser(commands).set_defaults(run=_agents)
+
+
+def _agents(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.rollouts import open_rollouts
+    from zlh_api.config.load import load_config
+    from zlh_api.rollouts import commands
+
+    configure_logs(stream=sys.stderr)
+    config = load_config(arguments.config or home() / "api.toml")
+    return asyncio.run(commands.run(arguments, lambda: open_rollouts(config)))
 
 
 def _add_operator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

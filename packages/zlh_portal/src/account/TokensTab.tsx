@@ -37,7 +37,7 @@ export function TokensTab({ me }: { me: Me }) {
     <Stack gap="md" maw={860}>
       <Group justify="space-between" gap="xs" mih={36}>
         <Text size="sm" c="dimmed" flex="1 1 300px">
-          Programs call the same API as this page, with a token instead of your password; the <Anchor href="/api/docs" target="_blank" rel="noreferrer" inherit>API reference</Anchor> lists every call.
+          Programs call the same API as this page, with a token instead of your password; the <Anchor href="/api/docs" target="_blank" rel="noreferrer" inherit underline="always">API reference</Anchor> lists every call.
         </Text>
         {!isMaking && (tokens?.length ?? 0) > 0 && <Button leftSection={<PlusIcon />} onClick={begin}>Make a token</Button>}
       </Group>

@@ -1,8 +1,9 @@
 /** The one way to the API: the generated client, with every failure turned into an ApiError. */
 import createClient from "openapi-fetch";
 import { noteServerDate } from "../layout/clock";
-import { parseProblem, unreachable } from "./problem";
+import { comesFromElsewhere, elsewhere, isFromApi, parseProblem, unreachable } from "./problem";
 import type { paths } from "./schema";
+import { tell } from "./standing";
 
 const TIMEOUT_MS = 30_000;
 // All files of a runtime are read, from whatever disk the container has.
@@ -25,6 +26,7 @@ async function fetchOrSay(request: Request): Promise<Response> {
     return response;
   } catch (error) {
     if (request.signal.aborted) throw error;
+    tell({ type: "no-answer" });
     throw unreachable();
   }
 }
@@ -32,10 +34,19 @@ async function fetchOrSay(request: Request): Promise<Response> {
 export const client = createClient<paths>({ baseUrl: window.location.origin, credentials: "same-origin", fetch: fetchOrSay });
 
 client.use({
-  async onResponse({ response }) {
-    if (response.ok || response.status === 304) return;
+  async onResponse({ request, response }) {
+    if (comesFromElsewhere(request.url, response)) {
+      tell({ type: "no-answer" });
+      throw elsewhere(response.status);
+    }
+    if (response.ok || response.status === 304) {
+      tell({ type: "answer", nowMs: Date.now() });
+      return;
+    }
     const body: unknown = await response.json().catch(() => null);
-    throw parseProblem(response.status, body);
+    const problem = parseProblem(response.status, body);
+    tell(isFromApi(problem) ? { type: "answer", nowMs: Date.now() } : { type: "no-answer" });
+    throw problem;
   },
 });
 

@@ -9,6 +9,10 @@ export interface FieldProblem {
 
 /** No answer at all: the API, or the way to it, is down. */
 export const UNREACHABLE = "unreachable";
+/** Something that stands between here and the API answered in its place. */
+export const ELSEWHERE = "answered_elsewhere";
+/** An answer of no known shape, as a proxy gives it whose API is away. */
+const NO_PROBLEM = "not_a_problem";
 
 export class ApiError extends Error {
   constructor(
@@ -44,7 +48,7 @@ const FIELD_OF_CODE: Readonly<Record<string, string>> = {
 /** Return the error that a problem document (or whatever stood in its place) describes. */
 export function parseProblem(status: number, body: unknown): ApiError {
   if (!isRecord(body) || typeof body["code"] !== "string") {
-    return new ApiError("not_a_problem", status, sentenceOfStatus(status));
+    return new ApiError(NO_PROBLEM, status, sentenceOfStatus(status));
   }
   const code = body["code"];
   const detail = text(body["detail"]) ?? text(body["title"]) ?? sentenceOfStatus(status);
@@ -54,6 +58,23 @@ export function parseProblem(status: number, body: unknown): ApiError {
 /** Return the error for a call that got no answer. */
 export function unreachable(): ApiError {
   return new ApiError(UNREACHABLE, 0, "The API does not answer. Check your connection; this page keeps trying.");
+}
+
+/** Tell whether a page came where data was asked for: a proxy's own, or the sign-in of somebody's network. The text of a file may be a page. */
+export function comesFromElsewhere(url: string, response: Pick<Response, "headers">): boolean {
+  return (response.headers.get("Content-Type") ?? "").startsWith("text/html") && !/\/files\/content\b/.test(url);
+}
+
+/** Return the error for such an answer. */
+export function elsewhere(status: number): ApiError {
+  return status >= 500
+    ? new ApiError(ELSEWHERE, status, sentenceOfStatus(status))
+    : new ApiError(ELSEWHERE, 0, "Something between you and the API answered in its place, such as the sign-in page of a network. This page keeps trying.");
+}
+
+/** Tell whether the API itself has said this. */
+export function isFromApi({ code, status }: ApiError): boolean {
+  return code !== UNREACHABLE && code !== ELSEWHERE && !(code === NO_PROBLEM && status >= 500);
 }
 
 /** Return `error` as an ApiError, whatever was thrown. */

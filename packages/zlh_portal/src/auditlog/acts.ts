@@ -88,6 +88,11 @@ const ACTS: Readonly<Record<string, string>> = {
   "authority.adopt": "Go by the CAs of the folder",
   "remains.remove": "Remove what a container has left",
   "records.forget": "Forget a DNS provider that is configured no more",
+  "rollout.start": "Begin a roll-out of the agent",
+  "rollout.pause": "Pause a roll-out",
+  "rollout.resume": "Go on with a roll-out",
+  "rollout.cancel": "Cancel a roll-out",
+  "rollout.retry": "Try a roll-out's failures again",
   "audit.look": "Have the platform compared with its books",
 };
 

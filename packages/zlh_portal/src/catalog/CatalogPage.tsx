@@ -9,7 +9,6 @@ import { Problem } from "../layout/Problem";
 import { TimeAgo } from "../layout/TimeAgo";
 import { usePageTitle } from "../layout/title";
 import { formatBytes } from "../layout/words";
-import { ConnectionBanner } from "../live/ConnectionBanner";
 import classes from "./catalog.module.css";
 import { namePlatform, searchOffers } from "./facts";
 import { useAddonCatalog, useCatalogSummary, useRuntimeCatalog, useTemplateCatalog } from "./queries";
@@ -48,7 +47,6 @@ export function CatalogPage() {
       <Section title="Game templates" query={templates} search={search} empty="No game template is offered here, so game servers cannot be created.">
         {(offer) => <GameCard key={offer.name} offer={offer} />}
       </Section>
-      <ConnectionBanner query={runtimes} />
     </Stack>
   );
 }

@@ -50,6 +50,8 @@ export class ConsoleLink {
 
   /** Connect again at once, whatever the machine waits for. */
   retryNow(): void {
+    // Nobody tells any more what became of it.
+    this.countInput(onLost(this.input));
     if (this.timer !== null) clearTimeout(this.timer);
     this.handle({ type: "retry" });
   }

@@ -2,6 +2,8 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
 import { ME } from "../api/query";
+import { useStanding } from "../api/standing";
+import { onWake } from "../api/wake";
 import type { Missed } from "./input";
 import { ConsoleLink } from "./link";
 import { START, type State } from "./machine";
@@ -79,6 +81,16 @@ export function useConsole(source: ConsoleSource): Console {
   useEffect(() => {
     if (isRefused) void queries.invalidateQueries({ queryKey: ME });
   }, [isRefused, queries]);
+
+  // A socket that has died in somebody's sleep says nothing; what was printed meanwhile is fetched from where it stopped.
+  useEffect(() => onWake(() => link.current?.retryNow()), []);
+  // Who had to sign in again comes back to a console that was refused meanwhile.
+  const hasEnded = useStanding((standing) => standing.hasEnded);
+  const hadEnded = useRef(false);
+  useEffect(() => {
+    if (hadEnded.current && !hasEnded) link.current?.retryNow();
+    hadEnded.current = hasEnded;
+  }, [hasEnded]);
 
   const reconnect = useCallback(() => link.current?.retryNow(), []);
   const wipe = useCallback(() => shown.current?.terminal.clear(), []);

@@ -11,7 +11,6 @@ import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
 import { BackTo } from "../layout/BackTo";
 import { usePageTitle } from "../layout/title";
-import { ConnectionBanner } from "../live/ConnectionBanner";
 import { useCrashToasts } from "../processes/useCrashToasts";
 import classes from "./containers.module.css";
 import { DetailHeader } from "./DetailHeader";
@@ -97,7 +96,6 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
         </Tabs.List>
         <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={420} />}>{isAsking ? <Skeleton h={420} /> : PARTS[tab](status)}</Suspense></Tabs.Panel>
       </Tabs>
-      <ConnectionBanner query={query} />
     </Stack>
   );
 }

@@ -8,7 +8,6 @@ import { PlusIcon, SearchIcon } from "../layout/icons";
 import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
-import { ConnectionBanner } from "../live/ConnectionBanner";
 import { useMe } from "../session/session";
 import { ContainerRows } from "./ContainerRows";
 import { EmptyList } from "./EmptyList";
@@ -89,7 +88,6 @@ export function ListPage() {
         </>
       )}
       {query.isPending && <ListSkeleton />}
-      <ConnectionBanner query={query} />
     </Stack>
   );
 }

@@ -12,7 +12,7 @@ import classes from "./containers.module.css";
 import { ProofChain } from "./ProofChain";
 import { ConnectionBadge } from "./StateBadge";
 import { describeSize } from "./sizes";
-import { describeLifecycle, describeRuntimes, isWayBroken } from "./states";
+import { describeLifecycle, describeRuntimes, isWayBroken, tellFixed } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
 import { splitSteps } from "./timeline";
 import { hasWorkspace } from "./workspace";
@@ -30,6 +30,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
             <dl className={classes["facts"]}>
               <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : tellWhyNot(status)}</Fact>
               <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
+              {status.agent && <Fact name="Agent's version"><bdi>{status.agent.version}</bdi>{tellFixed(status.agent)}</Fact>}
               <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
               <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>
               <Fact name="Created"><TimeAgo time={status.createdAt} /></Fact>

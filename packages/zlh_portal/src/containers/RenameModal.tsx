@@ -1,9 +1,10 @@
-import { Button, Group, Modal, Stack, TextInput } from "@mantine/core";
+import { Button, Group, Stack, TextInput } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { complainAboutName } from "./name";
 import { useContainers, usePatch } from "./queries";
+import { Modal } from "../layout/Modal";
 
 export function RenameModal({ status, onClose }: { status: ContainerStatus; onClose: () => void }) {
   const rename = usePatch(status.vmid);

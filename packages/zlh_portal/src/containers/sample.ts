@@ -17,6 +17,6 @@ export function sampleStatus(more: Partial<ContainerStatus> = {}): ContainerStat
     provisioningComplete: true, provisioningError: null, power: "on", resources: SIZE, resourcesInForce: SIZE, degraded: [], suspended: false, steps: [],
     processes: [], terminals: [], ports: [], addons: [], runtimes: [], shells: null,
     workspace: { sudo: false, repository: null, hasStartScript: false }, hostname: "dev-101.localhost", url: null, createdAt: "2026-01-01T00:00:00Z",
-    observedAt: null, specGeneration: 1, observedGeneration: 1, game: null, ...more,
+    observedAt: null, specGeneration: 1, observedGeneration: 1, game: null, agent: null, ...more,
   };
 }

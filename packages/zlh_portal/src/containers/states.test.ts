@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { sampleStatus as sampleProcess } from "../processes/sample";
 import { countGroups, filterContainers } from "./filter";
 import { sampleStatus, sampleStep } from "./sample";
-import { describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles } from "./states";
+import { describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles, tellFixed } from "./states";
 
 describe("the two axes", () => {
   it("does not call a stopped container unreachable", () => {
@@ -60,4 +60,11 @@ describe("filterContainers", () => {
 
 it("names the runtime that is still to come", () => {
   expect(describeRuntimes(sampleStatus({ steps: [sampleStep("install-node", "pending")] }))).toBe("node");
+});
+
+describe("tellFixed", () => {
+  const agent = { version: "0.9.0", protocolVersion: 10, canBeUpdated: true, fixedBecause: null };
+  it("says nothing of an agent that can be brought to another version", () => expect(tellFixed(agent)).toBe(""));
+  it("says what helps where it is too old", () => expect(tellFixed({ ...agent, protocolVersion: 9, canBeUpdated: false })).toContain("restart"));
+  it("gives the agent's own reason", () => expect(tellFixed({ ...agent, canBeUpdated: false, fixedBecause: "It is the checkout's." })).toContain("checkout"));
 });

@@ -26,6 +26,7 @@ const NOT_YET: Words = { label: "Not yet", tone: "quiet", meaning: "The agent is
 const DEGRADED: Readonly<Record<string, string>> = {
   agent_offline:
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
+  agent_newer: "The agent in this container is newer than the platform. All that both know works; what only the agent knows is not shown until the platform is updated too.",
   runtime_unverified: "Files of an installed runtime are not what was installed. Verify and repair it under Runtimes.",
   step_failed: "Something that was asked for later could not be done; what was there before goes on. Overview says which step has failed and why, and what can be done; Runtimes does for runtimes.",
   shells_differ: "Not every kind of shell finds the same commands and variables. Runtimes says which, and what is in the way.",
@@ -119,4 +120,11 @@ export function describeRuntimes(status: ContainerStatus): string {
     return step?.kind === "install" ? [[step.runtime, step.version].filter(Boolean).join(" ")] : [];
   });
   return pending.join(", ");
+}
+
+/** Why an agent stays at its version, to follow that; nothing where operators can bring it to another. */
+export function tellFixed({ canBeUpdated, fixedBecause }: NonNullable<ContainerStatus["agent"]>): string {
+  if (canBeUpdated) return "";
+  if (fixedBecause === null) return ", too old to be brought to another while it runs: restart the container from a newer template";
+  return `, and stays so: ${fixedBecause}`;
 }

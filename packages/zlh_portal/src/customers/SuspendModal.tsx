@@ -1,7 +1,8 @@
 /** Asks for the reason of a suspension, which is shown to those it concerns. */
-import { Button, Group, Modal, Stack, Text, Textarea } from "@mantine/core";
+import { Button, Group, Stack, Text, Textarea } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { Problem } from "../layout/Problem";
+import { Modal } from "../layout/Modal";
 
 interface Props {
   title: string;

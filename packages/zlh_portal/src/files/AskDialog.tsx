@@ -1,7 +1,8 @@
 /** The frame of every window that asks before something is done with files. */
-import { Button, Group, Modal, Stack } from "@mantine/core";
+import { Button, Group, Stack } from "@mantine/core";
 import type { ReactNode } from "react";
 import { Problem } from "../layout/Problem";
+import { Modal } from "../layout/Modal";
 
 interface Props {
   title: string;

@@ -1,5 +1,5 @@
 /** The SHA-256 of a file, to compare with one that somebody published. */
-import { Button, Group, Modal, Progress, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Group, Progress, Stack, Text, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Problem } from "../layout/Problem";
@@ -11,6 +11,7 @@ import { showName } from "./names";
 import { joinPath } from "./paths";
 import { percentOf } from "./operations";
 import { useOperation } from "./queries";
+import { Modal } from "../layout/Modal";
 
 export function ChecksumDialog({ place, folder, entry, onClose }: { place: Place; folder: string; entry: FileEntry; onClose: () => void }) {
   const [wanted, setWanted] = useState("");

@@ -14,7 +14,7 @@ interface Props {
 export function FileMenu({ at, title, actions, onAct, onClose }: Props) {
   return (
     <Menu opened={at !== null} onClose={onClose} position="bottom-start" offset={2} width={220} shadow="md" returnFocus={false}>
-      <Menu.Target><div style={{ position: "fixed", left: at?.x ?? 0, top: at?.y ?? 0, width: 1, height: 1, pointerEvents: "none" }} /></Menu.Target>
+      <Menu.Target><div role="button" aria-hidden="true" style={{ position: "fixed", left: at?.x ?? 0, top: at?.y ?? 0, width: 1, height: 1, pointerEvents: "none" }} /></Menu.Target>
       <Menu.Dropdown aria-label={`Actions for ${title}`}>
         <Menu.Label><Text span size="xs" truncate display="block"><bdi>{title}</bdi></Text></Menu.Label>
         {actions.map((action) => (

@@ -1,5 +1,5 @@
 /** Which version a server is of, whether its files are whole, and the way to another one. */
-import { Button, Group, List, Modal, Select, Stack, Switch, Text } from "@mantine/core";
+import { Button, Group, List, Select, Stack, Switch, Text } from "@mantine/core";
 import { useState } from "react";
 import type { ContainerStatus, GameDetail } from "../api/types";
 import { useTemplateCatalog } from "../catalog/queries";
@@ -16,6 +16,7 @@ import { Agreement } from "./Agreement";
 import { asksAgreement, describeVersion } from "./offers";
 import { useChangeVersion, useVerifyGame } from "./queries";
 import { describeInstalled, describeState, explainChange, findWork, whyNoChange } from "./words";
+import { Modal } from "../layout/Modal";
 
 export function VersionSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
   // The version that the choice begins with; null while nothing is chosen.

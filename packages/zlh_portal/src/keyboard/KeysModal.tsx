@@ -1,5 +1,6 @@
 /** All keys of the page that is shown. */
-import { Kbd, Modal, Stack, Table, Title } from "@mantine/core";
+import { Kbd, Stack, Table, Title } from "@mantine/core";
+import { Modal } from "../layout/Modal";
 import { type BindingGroup, nameKeys } from "./keys";
 import { isApple } from "./machine";
 

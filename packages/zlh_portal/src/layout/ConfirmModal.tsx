@@ -1,5 +1,6 @@
 /** Asks once more before something that cannot be taken back. */
-import { Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { Button, Group, Stack, Text } from "@mantine/core";
+import { Modal } from "./Modal";
 
 interface Props {
   title: string;

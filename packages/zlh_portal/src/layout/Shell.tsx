@@ -1,17 +1,21 @@
 /** The frame of every page behind the sign-in. */
-import { ActionIcon, AppShell, Container, Group, Menu, Skeleton, Text, UnstyledButton } from "@mantine/core";
+import { ActionIcon, AppShell, Container, Group, Skeleton, Text, UnstyledButton } from "@mantine/core";
 import { Suspense } from "react";
-import { Link, NavLink, Outlet, useMatch, useNavigate } from "react-router";
+import { Link, NavLink, Outlet, useMatch } from "react-router";
+import { useCustomersLink } from "../customers/useCustomersLink";
+import { ConnectionBanner } from "../live/ConnectionBanner";
 import { LiveBadge } from "../live/LiveBadge";
-import { useMe, useSignOut, useWhyNot } from "../session/session";
+import { ReplacedNote } from "../live/ReplacedNote";
+import { useWhyNot } from "../session/session";
 import { ColorSchemeButton } from "./ColorSchemeButton";
-import { lazily } from "./lazily";
 import { Mark, PersonIcon } from "./icons";
-import { Name } from "./Name";
+import { lazily } from "./lazily";
 import classes from "./Shell.module.css";
 
 // Nobody presses a key before the page is there.
 const Keyboard = lazily("Keyboard", () => import("../keyboard/Keyboard"));
+// A menu is much code for a first page.
+const AccountMenu = lazily("AccountMenu", () => import("./AccountMenu"));
 
 export function Shell() {
   const people = useCustomersLink();
@@ -37,12 +41,14 @@ export function Shell() {
               <LiveBadge />
               <Suspense><Keyboard /></Suspense>
               <ColorSchemeButton />
-              <AccountMenu />
+              <Suspense fallback={<ActionIcon variant="default" size="lg" disabled aria-label="Account menu"><PersonIcon /></ActionIcon>}><AccountMenu /></Suspense>
             </Group>
           </Group>
         </Container>
       </AppShell.Header>
       <AppShell.Main id="main" tabIndex={-1} className={classes["main"] ?? ""}>
+        <ReplacedNote />
+        <ConnectionBanner />
         <Container size="lg" py="lg"><Suspense fallback={<Skeleton h={320} aria-label="Loading the page" />}><Outlet /></Suspense></Container>
       </AppShell.Main>
     </AppShell>
@@ -53,35 +59,4 @@ export function Shell() {
 function ContainersLink() {
   const isBelow = useMatch("/containers/*") !== null;
   return <NavLink to="/" end className={`${classes["nav"]} ${isBelow ? "active" : ""}`}>Containers</NavLink>;
-}
-
-/** Who has one customer is led to its page, and not to a list of one. */
-function useCustomersLink(): { to: string; label: string } {
-  const { data: me } = useMe();
-  const [only, ...others] = me?.customers ?? [];
-  return only && others.length === 0 ? { to: `/customers/${only.id}`, label: "Customer" } : { to: "/customers", label: "Customers" };
-}
-
-function AccountMenu() {
-  const people = useCustomersLink();
-  const mayViewPlatform = useWhyNot("platform:view") === null;
-  const { data: me } = useMe();
-  const signOut = useSignOut();
-  const navigate = useNavigate();
-  return (
-    <Menu position="bottom-end" width={240}>
-      <Menu.Target>
-        <ActionIcon variant="default" size="lg" aria-label="Account menu"><PersonIcon /></ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Label style={{ overflowWrap: "anywhere" }}><Name text={me?.user.email ?? ""} /></Menu.Label>
-        <Menu.Item onClick={() => void navigate("/account")}>Account</Menu.Item>
-        <Menu.Item hiddenFrom="sm" onClick={() => void navigate(people.to)}>{people.label}</Menu.Item>
-        {mayViewPlatform && <Menu.Item hiddenFrom="sm" onClick={() => void navigate("/platform")}>Platform</Menu.Item>}
-        <Menu.Item component="a" href="/api/docs" target="_blank" rel="noreferrer">API reference</Menu.Item>
-        <Menu.Divider />
-        <Menu.Item color="red" disabled={signOut.isPending} onClick={() => signOut.mutate()}>Sign out</Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
-  );
 }

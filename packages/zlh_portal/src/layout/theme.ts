@@ -3,8 +3,10 @@ import { Badge, Button, createTheme, Paper, Tooltip } from "@mantine/core";
 
 export const theme = createTheme({
   primaryColor: "indigo",
-  primaryShade: { light: 7, dark: 6 },
+  primaryShade: { light: 7, dark: 7 },
   colors: {
+    // Of the library's own, with the last three darker: white on them, and they on white, have the contrast that WCAG asks for.
+    red: ["#fff5f5", "#ffe3e3", "#ffc9c9", "#ffa8a8", "#ff8787", "#ff6b6b", "#fa5252", "#d02a2a", "#b92525", "#a51f1f"],
     // A little blue in the greys, so that the dark scheme is calm beside indigo.
     dark: ["#dce0e8", "#b4bac7", "#959cad", "#6b7385", "#343945", "#292d37", "#22252d", "#1a1c22", "#141519", "#0e0f13"],
   },

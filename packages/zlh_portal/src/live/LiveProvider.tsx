@@ -2,10 +2,14 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { ME } from "../api/query";
+import { probeDelayMs, useStanding } from "../api/standing";
+import { checkVersion } from "../api/version";
+import { onWake } from "../api/wake";
 import { CATALOG } from "../catalog/queries";
 import { LIST, noteContainer, noteDeleted } from "../containers/queries";
 import { CUSTOMER } from "../customers/queries";
 import { HISTORY, noteEntry } from "../history/queries";
+import { ROLLOUTS } from "../platform/agentKeys";
 import { RUNTIMES } from "../runtimes/queries";
 import { type Liveness, LiveContext } from "./liveness";
 import { listen } from "./stream";
@@ -13,11 +17,16 @@ import { listen } from "./stream";
 export function LiveProvider({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
   const [liveness, setLiveness] = useState<Liveness>("connecting");
+  const hasEnded = useStanding((standing) => standing.hasEnded);
   useEffect(
-    () =>
-      listen({
+    () => {
+      // It would be refused for as long as nobody is signed in.
+      if (hasEnded) return undefined;
+      return listen({
         onOpen: () => {
           setLiveness("live");
+          // An API that was away may have come back as another version, and with another portal.
+          void checkVersion();
           void queries.invalidateQueries({ queryKey: ME });
           void queries.invalidateQueries({ queryKey: CUSTOMER });
           // The stream tells changes alone; what happened before it opened has to be asked for.
@@ -26,6 +35,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
           void queries.invalidateQueries({ queryKey: HISTORY });
           void queries.invalidateQueries({ queryKey: CATALOG });
           void queries.invalidateQueries({ queryKey: RUNTIMES });
+          void queries.invalidateQueries({ queryKey: ROLLOUTS });
         },
         onLost: () => {
           setLiveness("polling");
@@ -35,13 +45,33 @@ export function LiveProvider({ children }: { children: ReactNode }) {
         onContainer: (status) => noteContainer(queries, status),
         onDeleted: (vmid) => noteDeleted(queries, vmid),
         onEntry: (vmid, entry) => noteEntry(queries, vmid, entry),
+        onRollout: () => void queries.invalidateQueries({ queryKey: ROLLOUTS }),
         onCatalog: () => {
           void queries.invalidateQueries({ queryKey: CATALOG });
           // Where an upgrade leads is another version now.
           void queries.invalidateQueries({ queryKey: RUNTIMES });
         },
-      }),
-    [queries],
+      });
+    },
+    [queries, hasEnded],
   );
+  useHealing();
   return <LiveContext value={liveness}>{children}</LiveContext>;
+}
+
+/** Once the API is reached again, or the machine has slept, everything that is shown is asked for anew. */
+function useHealing(): void {
+  const queries = useQueryClient();
+  const failures = useStanding((standing) => standing.failures);
+  const isCutOff = failures > 0;
+  useEffect(() => {
+    if (failures === 0) return undefined;
+    const timer = setTimeout(() => void queries.refetchQueries({ queryKey: ME }), probeDelayMs(failures));
+    return () => clearTimeout(timer);
+  }, [queries, failures]);
+  useEffect(() => {
+    if (isCutOff) return () => void queries.invalidateQueries();
+    return undefined;
+  }, [queries, isCutOff]);
+  useEffect(() => onWake(() => void queries.invalidateQueries()), [queries]);
 }

@@ -1,5 +1,6 @@
 /** The live stream of containers (SSE), opened again for ever; who listens falls back to polling in between. */
 import type { ContainerStatus, HistoryEntry } from "../api/types";
+import { onWake, wake } from "../api/wake";
 import { parseEntry } from "../history/kinds";
 
 export interface Listener {
@@ -9,8 +10,12 @@ export interface Listener {
   onDeleted(vmid: number): void;
   onEntry(vmid: number, entry: HistoryEntry): void;
   onCatalog(): void;
+  onRollout(): void;
 }
 
+// The API says something every 15 s: nothing for three times as long, and the way to it is dead without anybody having said so.
+const SILENT_MS = 50_000;
+const LOOK_MS = 5_000;
 const REOPEN_MS = 4_000;
 // Browsers allow six HTTP/1.1 connections to a host, so a page that nobody looks at gives its stream back.
 const HIDDEN_FOR_MS = 20_000;
@@ -19,12 +24,19 @@ const HIDDEN_FOR_MS = 20_000;
 export function listen(listener: Listener): () => void {
   let source: EventSource | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let heardAt = Date.now();
+  const hear = () => (heardAt = Date.now());
 
   const open = () => {
     clearTimeout(timer);
     if (source) return;
     source = new EventSource("/api/events");
-    source.onopen = () => listener.onOpen();
+    hear();
+    source.onopen = () => {
+      hear();
+      listener.onOpen();
+    };
+    for (const kind of ["container", "container-deleted", "container-event", "catalog", "still-here"]) source.addEventListener(kind, hear);
     source.onerror = () => {
       listener.onLost();
       // A refused stream is closed for good by the browser; a broken one it opens again by itself.
@@ -39,6 +51,7 @@ export function listen(listener: Listener): () => void {
       if (deleted) listener.onDeleted(deleted.vmid);
     });
     source.addEventListener("catalog", () => listener.onCatalog());
+    source.addEventListener("rollout", () => listener.onRollout());
     source.addEventListener("container-event", ({ data }: MessageEvent<string>) => {
       const event = parseEvent(data);
       const entry = parseEntry(event?.["entry"]);
@@ -63,10 +76,23 @@ export function listen(listener: Listener): () => void {
     }, HIDDEN_FOR_MS);
   };
 
+  const openAnew = () => {
+    if (!source) return;
+    close();
+    listener.onLost();
+    open();
+  };
+  const watchdog = setInterval(() => {
+    // All that came over the same way is as dead.
+    if (source && Date.now() - heardAt > SILENT_MS) wake();
+  }, LOOK_MS);
+  const sleepless = onWake(openAnew);
   document.addEventListener("visibilitychange", onVisibility);
   open();
   return () => {
     document.removeEventListener("visibilitychange", onVisibility);
+    clearInterval(watchdog);
+    sleepless();
     close();
   };
 }

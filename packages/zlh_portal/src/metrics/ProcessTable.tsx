@@ -8,7 +8,7 @@ export function ProcessTable({ processes }: { processes: readonly ProcessMetrics
   const rows = processes.toSorted((a, b) => b.usage.memoryBytes - a.usage.memoryBytes);
   return (
     <Paper p={0} data-testid="metrics-processes">
-      <Table.ScrollContainer minWidth={620}>
+      <Table.ScrollContainer minWidth={620} scrollAreaProps={{ viewportProps: { tabIndex: 0, role: "region", "aria-label": "Processes and what they use" } }}>
         <Table className="numbers" verticalSpacing={6} aria-label="Use of each process">
           <Table.Thead>
             <Table.Tr>

@@ -1,5 +1,5 @@
 /** What a wish for mods comes to, shown before it is done; of a single mod, the version is chosen here. */
-import { Alert, Button, Group, List, Loader, Modal, Stack, Text } from "@mantine/core";
+import { Alert, Button, Group, List, Loader, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import type { ChangeProgress, ModSeen, PlanMods, PlanProblem } from "../api/types";
 import { Problem } from "../layout/Problem";
@@ -7,6 +7,7 @@ import { formatBytes } from "../layout/words";
 import { useApplyMods, useModPlan } from "./queries";
 import { VersionChoice } from "./VersionChoice";
 import { adviseProblem, changesOf, type Choice, describeLine, wishFor } from "./words";
+import { Modal } from "../layout/Modal";
 
 /** What somebody wants: of one project any version, or something that leaves no choice. */
 export type Asked = { title: string; wish: PlanMods } | { title: string; project: string; there: ModSeen | null };

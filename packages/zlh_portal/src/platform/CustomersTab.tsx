@@ -1,5 +1,5 @@
 /** All customers: found by name, with what they use. */
-import { Badge, Button, Group, Modal, Paper, Skeleton, Stack, Text, TextInput } from "@mantine/core";
+import { Badge, Button, Group, Paper, Skeleton, Stack, Text, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { type SyntheticEvent, useId, useState } from "react";
 import { Link, useNavigate } from "react-router";
@@ -17,6 +17,7 @@ import { tellDone } from "../layout/tell";
 import { isolate } from "../layout/words";
 import { useWhyNot } from "../session/session";
 import { SearchField, useSearch } from "./SearchField";
+import { Modal } from "../layout/Modal";
 
 export function CustomersTab() {
   const q = useSearch();

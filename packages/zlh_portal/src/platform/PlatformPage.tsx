@@ -10,6 +10,7 @@ import { useWhyNot } from "../session/session";
 
 const StandingTab = lazily("StandingTab", () => import("./StandingTab"));
 const EdgeTab = lazily("EdgeTab", () => import("./EdgeTab"));
+const AgentsTab = lazily("AgentsTab", () => import("./AgentsTab"));
 const CustomersTab = lazily("CustomersTab", () => import("./CustomersTab"));
 const UsersTab = lazily("UsersTab", () => import("./UsersTab"));
 const PlatformAuditLog = lazily("PlatformAuditLog", () => import("./PlatformAuditLog"));
@@ -17,6 +18,7 @@ const PlatformAuditLog = lazily("PlatformAuditLog", () => import("./PlatformAudi
 const TABS = {
   standing: { label: "Standing", show: () => <StandingTab /> },
   edge: { label: "Edge", show: () => <EdgeTab /> },
+  agents: { label: "Agents", show: () => <AgentsTab /> },
   customers: { label: "Customers", show: () => <CustomersTab /> },
   users: { label: "Users", show: () => <UsersTab /> },
   "audit-log": { label: "Audit log", show: () => <PlatformAuditLog /> },

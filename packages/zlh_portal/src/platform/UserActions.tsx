@@ -1,5 +1,5 @@
 /** What operators do for a user: a link for a new password, the right to operate, suspension. */
-import { Button, Group, Menu, Modal, Stack, Text } from "@mantine/core";
+import { Button, Group, Menu, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import type { PasswordResetMade, UserReport } from "../api/types";
 import { SuspendModal } from "../customers/SuspendModal";
@@ -9,6 +9,7 @@ import { TimeUntil } from "../layout/TimeUntil";
 import { tellDone, tellProblem } from "../layout/tell";
 import { isolate } from "../layout/words";
 import { useMakeReset, useResumeUser, useSetOperator, useSuspendUser } from "./userQueries";
+import { Modal } from "../layout/Modal";
 
 type Asking = "reset" | "operator" | "suspend" | null;
 

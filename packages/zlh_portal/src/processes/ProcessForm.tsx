@@ -1,5 +1,5 @@
 /** The definition of a process; most people need its first three fields. */
-import { Alert, Button, Collapse, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Collapse, Group, Stack, Text, TextInput } from "@mantine/core";
 import { useDisclosure, useId, useMediaQuery } from "@mantine/hooks";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError } from "../api/problem";
@@ -8,6 +8,7 @@ import { ADVANCED, placeRefusal, readDraft, type Draft, type Field, type FormFie
 import { EnvironmentFields } from "./EnvironmentFields";
 import { PolicyFields } from "./PolicyFields";
 import { usePutProcess } from "./queries";
+import { Modal } from "../layout/Modal";
 
 interface Props {
   vmid: number;

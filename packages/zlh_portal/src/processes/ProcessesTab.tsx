@@ -1,10 +1,11 @@
 /** The programs that the agent of a container keeps running. */
 import { Alert, Button, Group, Skeleton, Stack, Text } from "@mantine/core";
-import { lazy, Suspense, useState } from "react";
+import { Suspense, useState } from "react";
 import { useParams } from "react-router";
 import type { ContainerStatus, Process } from "../api/types";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { PlusIcon } from "../layout/icons";
+import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
@@ -15,7 +16,7 @@ import { ProcessForm } from "./ProcessForm";
 import { useProcesses } from "./queries";
 
 // Its console brings xterm.js.
-const ProcessPage = lazy(async () => ({ default: (await import("./ProcessPage")).ProcessPage }));
+const ProcessPage = lazily("ProcessPage", () => import("./ProcessPage"));
 
 interface Editing {
   draft: Draft;

@@ -1,5 +1,5 @@
 /** Another runtime or another version, out of what the catalog offers. */
-import { Alert, Button, Checkbox, Group, Modal, Skeleton, Stack, Text } from "@mantine/core";
+import { Alert, Button, Checkbox, Group, Skeleton, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus, RuntimeOffer } from "../api/types";
@@ -9,6 +9,7 @@ import { useRuntimeOffers } from "../catalog/queries";
 import { Problem } from "../layout/Problem";
 import { useInstall } from "./queries";
 import type { Group as RuntimeVersions } from "./rows";
+import { Modal } from "../layout/Modal";
 
 interface Props {
   status: ContainerStatus;

@@ -21,7 +21,7 @@ export function ShellsCard({ report }: { report: ShellReport }) {
       </Group>
       <Text size="sm">{summarize(report)} <Text span size="sm" c="dimmed">Looked at <TimeAgo time={report.checkedAt} />.</Text></Text>
       {rows.length > 0 && (
-        <Table.ScrollContainer minWidth={520} mt="sm">
+        <Table.ScrollContainer minWidth={520} mt="sm" scrollAreaProps={{ viewportProps: { tabIndex: 0, role: "region", "aria-label": "Shells and what they find" } }}>
           <Table verticalSpacing={6} aria-label="What differs">
             <Table.Thead><Table.Tr><Table.Th>Where</Table.Th><Table.Th>What</Table.Th><Table.Th>Should lead to</Table.Th><Table.Th>Leads to</Table.Th></Table.Tr></Table.Thead>
             <Table.Tbody>

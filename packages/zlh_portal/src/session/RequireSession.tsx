@@ -1,16 +1,30 @@
 /** Lets nobody further who is not signed in, and brings them back afterwards. */
 import { Center, Container, Loader } from "@mantine/core";
-import type { ReactNode } from "react";
+import { type ReactNode, Suspense, useEffect } from "react";
 import { Navigate, useLocation } from "react-router";
+import { currentStanding, useStanding } from "../api/standing";
 import { UploadsProvider } from "../files/uploads/UploadsProvider";
+import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { LiveProvider } from "../live/LiveProvider";
 import { useMe } from "./session";
 
+const ComeBack = lazily("ComeBack", () => import("./ComeBack"));
+
 export function RequireSession({ children }: { children: ReactNode }) {
   const { data: me, error, refetch } = useMe();
   const { pathname, search } = useLocation();
-  if (me) return <LiveProvider><UploadsProvider>{children}</UploadsProvider></LiveProvider>;
+  const hasEnded = useStanding((standing) => standing.hasEnded);
+  useHeldEscape();
+  if (me) {
+    // Nothing that one person has typed is there for another.
+    return (
+      <LiveProvider key={me.user.id}>
+        <UploadsProvider>{children}</UploadsProvider>
+        {hasEnded && <Suspense><ComeBack email={me.user.email} /></Suspense>}
+      </LiveProvider>
+    );
+  }
   if (me === null) return <Navigate to="/login" replace state={{ from: pathname + search }} />;
   if (error) {
     return (
@@ -20,4 +34,17 @@ export function RequireSession({ children }: { children: ReactNode }) {
     );
   }
   return <Center h="100vh"><Loader aria-label="Loading" /></Center>;
+}
+
+/** While somebody has to come back, Escape reaches no window below, which would close with all that is typed in it: so this listens before any of them. */
+function useHeldEscape(): void {
+  useEffect(() => {
+    const hold = (event: KeyboardEvent) => {
+      if (event.key !== "Escape" || !currentStanding().hasEnded) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    };
+    window.addEventListener("keydown", hold, { capture: true });
+    return () => window.removeEventListener("keydown", hold, { capture: true });
+  }, []);
 }

@@ -2,12 +2,13 @@
 import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { client, take } from "../api/client";
-import { asApiError } from "../api/problem";
-import { ME } from "../api/query";
+import { endsSession, ME, noteEnd } from "../api/query";
+import { currentStanding, tell } from "../api/standing";
 import type { ContainerStatus, Me, Permission } from "../api/types";
 import { type Rights, rightsOn, whyNot } from "./permissions";
 
 export function useMe() {
+  const queries = useQueryClient();
   return useQuery({
     queryKey: ME,
     // A role may change at any time, and a session end; a refusal and the live stream have it asked for at once.
@@ -15,9 +16,12 @@ export function useMe() {
     refetchInterval: 60_000,
     queryFn: async ({ signal }): Promise<Me | null> => {
       try {
-        return await take(client.GET("/api/me", { signal }));
+        const me = await take(client.GET("/api/me", { signal }));
+        // They have come back in another tab.
+        if (currentStanding().hasEnded) becomes(queries, me);
+        return me;
       } catch (error) {
-        if (asApiError(error).status === 401) return null;
+        if (endsSession(error)) return noteEnd(queries);
         throw error;
       }
     },
@@ -32,8 +36,15 @@ export function useSignIn() {
   });
 }
 
-/** Somebody is signed in, or nobody: what another person has seen is thrown away. */
+/** Somebody is signed in, or nobody: who comes back finds everything as it was, and what another person has seen is thrown away. */
 export function becomes(queries: QueryClient, me: Me | null): void {
+  const before = queries.getQueryData<Me | null>(ME);
+  tell({ type: "signed-in" });
+  if (me && before?.user.id === me.user.id) {
+    queries.setQueryData(ME, me);
+    void queries.invalidateQueries({ predicate: ({ queryKey }) => queryKey[0] !== ME[0] });
+    return;
+  }
   // Not clear(): whoever shows who is signed in would go on looking at the entry that was thrown away.
   queries.setQueryData(ME, me);
   queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== ME[0] });

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from zlh_agent.launcher import FORMER_LINK
-from zlh_agent.runtimes.current import CURRENT, read_current
+from zlh_agent.launcher import CURRENT, FORMER_LINK, lay_link
 from zlh_agent.runtimes.model import STAGING
 from zlh_agent.runtimes.store import sweep_home
 from zlh_agent.update.rules import is_bundle_name
@@ -35,11 +34,6 @@ def find_bundles(folder: Path) -> list[str]:
             entry.name for entry in entries if is_bundle_name(entry.name) and entry.is_dir(follow_symlinks=False)
         )
     return []
-
-
-def find_current(folder: Path) -> str | None:
-    """Return the version that is started next, or None."""
-    return read_current(folder)
 
 
 def find_used(folder: Path) -> set[str]:
@@ -66,29 +60,14 @@ def _own_commands() -> Iterator[bytes]:
 
 def lay_back(folder: Path, former: str) -> None:
     """Lay a link to the former version beside `current`: going back takes a rename alone, on a full disk too."""
-    _make_link(folder / FORMER_LINK, former)
-    sync_folder(folder)
+    lay_link(folder, FORMER_LINK, former)
 
 
 def switch_current(folder: Path, version: str) -> None:
-    """Let `current` lead to a version, by one rename and durably. Raises OSError."""
-    _make_link(folder / NEXT_LINK, version)
+    """Let `current` lead to a version, by one rename and durably; the way back stays. Raises OSError."""
+    lay_link(folder, NEXT_LINK, version)
     (folder / NEXT_LINK).rename(folder / CURRENT)
     sync_folder(folder)
-
-
-def _make_link(link: Path, version: str) -> None:
-    if read_link(link) != version:
-        link.unlink(missing_ok=True)
-        link.symlink_to(version)
-
-
-def read_link(link: Path) -> str | None:
-    """Return where a link leads to, or None."""
-    try:
-        return str(link.readlink())
-    except OSError:
-        return None
 
 
 def remove(folder: Path, version: str) -> None:

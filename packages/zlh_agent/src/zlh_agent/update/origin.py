@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from zlh_agent.launcher import read_started
 from zlh_agent.update.rules import is_bundle_name
-
-# In the folder of the sockets, so that it is of this boot.
-STARTED = "started.json"
 
 
 def find_version(code: Path, bundles: Path) -> str | None:
@@ -20,23 +17,15 @@ def find_version(code: Path, bundles: Path) -> str | None:
     return version if is_bundle_name(version) else None
 
 
-def find_fixed(code: Path, bundles: Path, started: Path, *, pid: int) -> str | None:
+def find_fixed(code: Path, bundles: Path, run: Path, *, pid: int) -> str | None:
     """Return why the agent cannot bring itself to another version, as a sentence; None where it can.
 
-    `started` is where the launcher notes which version it has become in which process; `pid` is this one. It blocks.
+    `run` is the folder in which the launcher notes which version it has become in which process; `pid` is this one. It
+    blocks.
     """
     version = find_version(code, bundles)
     if version is None:
         return f"its code lies in {code} and in no bundle of its own. Bring that to another version, and restart it."
-    if read_started(started) != (version, pid):
+    if read_started(run) != (version, pid):
         return "it was not started by its launcher, which alone could bring the former version back."
     return None
-
-
-def read_started(path: Path) -> tuple[str, int] | None:
-    """Return the version that the launcher has started last and its pid, or None where there is no such note."""
-    try:
-        noted = json.loads(path.read_bytes())
-        return str(noted["version"]), int(noted["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

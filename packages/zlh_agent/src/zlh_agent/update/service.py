@@ -177,7 +177,7 @@ class UpdateService:
     async def _advance(self) -> None:
         """Do what is due in the place where the update stands."""
         running, order = self._place.version, self._order
-        current = await asyncio.to_thread(bundles.find_current, self._place.bundles)
+        current = await asyncio.to_thread(launcher.read_current, self._place.bundles)
         if is_switching(self._state) and running == self._state.version:
             await self._show_its_worth()
         elif is_switching(self._state) and current == self._state.version:
@@ -275,7 +275,7 @@ class UpdateService:
                 self._store.write_state(self._state)
             except OSError:
                 # What `current` leads to decides: the launcher notes by itself that it was switched.
-                if bundles.find_current(place.bundles) != order.version:
+                if launcher.read_current(place.bundles) != order.version:
                     self._state = UpdateState(highest=before.highest) if is_switching(before) else before
                     self._store.write_state(self._state)
                     raise
@@ -359,7 +359,7 @@ class UpdateService:
 
     def _tidy(self) -> None:
         place, running = self._place, self._place.version
-        current = bundles.find_current(place.bundles)
+        current = launcher.read_current(place.bundles)
         if self._state.phase == DONE and running == self._state.version == current:
             place_system_files(place.bundles / running, place.bundles, place.root)
         bundles.sweep(place.bundles)

@@ -36,7 +36,7 @@ from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
 from zlh_common.pace import Allowance, Rate, take
 from zlh_common.request_ids import HEADER, current_request_id
-from zlh_common.schema.agent_events import StreamMessage, parse_message
+from zlh_common.schema.agent_events import StreamMessage, parse_message, parse_status
 from zlh_common.schema.problem import Problem
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import AgentStatus
@@ -161,7 +161,7 @@ class AgentClient:
 
     async def put_spec(self, agent: AgentAddress, spec: AgentSpec) -> AgentStatus:
         """Tell the agent what must become true; return its report."""
-        return decode_report(await self.call(agent, "PUT", "/spec", body=encode(spec)), AgentStatus)
+        return decode_status(await self.call(agent, "PUT", "/spec", body=encode(spec)))
 
     async def call(
         self,
@@ -389,6 +389,14 @@ def decode_report(raw: bytes | str, shape: type[T]) -> T:
     """Return what an agent said as a `shape`; raise AgentNonsense."""
     try:
         return decode(raw, shape)
+    except InvalidBody as exc:
+        raise AgentNonsense(exc.detail) from exc
+
+
+def decode_status(raw: bytes | str) -> AgentStatus:
+    """Return what an agent said of itself, of a newer one as far as it is understood; raise AgentNonsense."""
+    try:
+        return parse_status(raw)
     except InvalidBody as exc:
         raise AgentNonsense(exc.detail) from exc
 

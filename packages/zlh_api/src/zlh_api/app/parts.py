@@ -62,6 +62,9 @@ from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
 from zlh_api.quotas import routes as quota_routes
 from zlh_api.reconcile.steps import Ports
+from zlh_api.rollouts import routes as rollout_routes
+from zlh_api.rollouts.service import RolloutService
+from zlh_api.rollouts.worker import RolloutWorker
 from zlh_api.runtimes import routes as runtime_routes
 from zlh_api.runtimes.service import RuntimeService
 from zlh_api.suspensions import routes as suspension_routes
@@ -92,6 +95,7 @@ class Parts:
     catalog: CatalogService
     artifacts: ServedTree
     cuts: ConnectionCuts
+    rollouts: RolloutWorker
     links: AgentLinks
     audit_log: AuditLog
     proxy: Traefik
@@ -152,6 +156,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             cuts=ConnectionCuts(database, agents.client, agent_port=config.agent_port),
+            rollouts=RolloutWorker(database, agents.client, agent_port=config.agent_port),
             links=AgentLinks(database, agents.client, wishes.history, agent_port=config.agent_port),
             audit_log=AuditLog(database, clock),
             proxy=traefik,
@@ -218,9 +223,11 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
 
 
 def _upkeep_endpoints(parts: Parts) -> list[Endpoint]:
+    rollouts = RolloutService(parts.database, parts.catalog.agent_offers)
     return [
         *audit_routes.endpoints(parts.upkeep.auditor),
-        *proof_routes.endpoints(parts.upkeep.proofs),
+        *proof_routes.endpoints(parts.upkeep.proofs, others=(rollouts.render_metrics,)),
+        *rollout_routes.endpoints(rollouts),
         *audit_log_routes.endpoints(parts.audit_log),
     ]
 

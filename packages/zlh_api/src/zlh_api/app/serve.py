@@ -68,6 +68,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         parts.agents.rotation.wake()
         parts.superseded.note()
         parts.cuts.wake()
+        parts.rollouts.wake()
         for work in due.values():
             work.wake()
 
@@ -85,6 +86,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         "authority_changed": parts.agents.rotation.wake,
         "identity_changed": parts.superseded.note,
         "cut_due": parts.cuts.wake,
+        "rollout_due": parts.rollouts.wake,
+        "rollout_changed": parts.wishes.live.note_rollout,
         **{channel: work.wake for channel, work in due.items()},
     }
     async with asyncio.TaskGroup() as group:
@@ -105,6 +108,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.agents.rotation.run()),
             group.create_task(parts.superseded.run()),
             group.create_task(parts.cuts.run()),
+            group.create_task(parts.rollouts.run()),
             *(group.create_task(work.run()) for work in due.values()),
         ]
         await stop.wait()

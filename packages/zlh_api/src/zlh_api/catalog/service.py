@@ -26,6 +26,7 @@ from zlh_common.runtime_choice import (
     this_platform,
     validate_wish,
 )
+from zlh_common.schema.agent_update import AGENT_OFFER
 from zlh_common.schema.catalog import (
     Catalog,
     CatalogProblem,
@@ -250,6 +251,10 @@ class CatalogService:
     def addon_offers(self) -> NamedOffers:
         """Return the addons of dev containers."""
         return self._named(self.current().addons)
+
+    def agent_offers(self) -> tuple[Offer, ...]:
+        """Return the agent's bundle in the versions that are offered, or nothing."""
+        return self._named([offer for offer in self.current().agents if offer.name == AGENT_OFFER]).items
 
     def template_offers(self) -> TemplateOffers:
         """Return the game servers, in the versions that can be installed here."""

@@ -18,11 +18,15 @@ from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
 from zlh_common.schema.catalog import CatalogEvent
 from zlh_common.schema.history import ContainerEvent
+from zlh_common.schema.permissions import Permission
+from zlh_common.schema.rollouts import RolloutEvent
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
 # A comment line this often keeps proxies from closing a quiet stream.
 HEARTBEAT_S = 15
+# An event and no comment: a page hears of those alone, and so finds out that nothing comes any more.
+STILL_HERE = b"event: still-here\ndata: {}\n\n"
 # Changes within this time reach a watcher as one.
 COALESCE_S = 0.05
 # So many entries of one container's history are shown at once; who needs the rest asks for it.
@@ -41,7 +45,14 @@ class _Watcher:
         self.happened: dict[Vmid, int] = {}
         # When the catalog was published that the portal should show from now on.
         self.catalog: datetime | None = None
+        # The roll-outs of which something has changed, for operators alone.
+        self.rollouts: dict[str, None] = {}
         self.wake = asyncio.Event()
+
+    def note_rollout(self, rollout: str) -> None:
+        if self._call.caller.may(Permission.VIEW_PLATFORM):
+            self.rollouts[rollout] = None
+            self.wake.set()
 
     def note_catalog(self, published_at: datetime) -> None:
         self.catalog = published_at
@@ -66,6 +77,11 @@ class _Watcher:
         self.changed, self.happened = {}, {}
         self.wake.clear()
         return changed, happened
+
+    def take_rollouts(self) -> list[str]:
+        """Return the roll-outs of which something has changed since the last call."""
+        changed, self.rollouts = list(self.rollouts), {}
+        return changed
 
     def take_catalog(self) -> datetime | None:
         """Return the catalog that was published since the last call, or None."""
@@ -101,6 +117,11 @@ class LiveContainers:
         for watcher in self._watchers:
             watcher.note_catalog(published_at)
 
+    def note_rollout(self, rollout: str) -> None:
+        """Take the news that something about a roll-out has changed."""
+        for watcher in self._watchers:
+            watcher.note_rollout(rollout)
+
     def _watchers_of(self, vmid: Vmid) -> list[_Watcher]:
         """Return the streams that a container may concern: one that changes without end must not wake all others."""
         customer = self._customers.get(vmid)
@@ -108,7 +129,8 @@ class LiveContainers:
 
     async def stream(self, call: Call) -> web.StreamResponse:
         """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID,
-        `container-event` with an entry of its history, `catalog` when what can be installed has changed.
+        `container-event` with an entry of its history, `catalog` when what can be installed has changed, to operators
+        `rollout` with the id of one of which something has, and `still-here` when nothing else was said for a while.
 
         It ends as well when the caller's session or token does; a role that is given or taken away counts from the next
         event.
@@ -126,12 +148,13 @@ class LiveContainers:
                     async with asyncio.timeout(HEARTBEAT_S):
                         changed, happened = await watcher.take()
                 except TimeoutError:
-                    await response.write(b": still here\n\n")
+                    await response.write(STILL_HERE)
                     continue
                 await call.wait_certain()
                 if published_at := watcher.take_catalog():
                     event = CatalogEvent(published_at=published_at)
                     await response.write(b"event: catalog\ndata: " + encode(event) + b"\n\n")
+                await self._write_rollouts(response, call.caller, watcher)
                 for vmid in changed:
                     await self._write(response, call.caller, watcher, vmid)
                 for vmid, position in happened.items():
@@ -143,6 +166,12 @@ class LiveContainers:
             return response
         finally:
             self._watchers.discard(watcher)
+
+    async def _write_rollouts(self, response: web.StreamResponse, caller: Caller, watcher: _Watcher) -> None:
+        for rollout in watcher.take_rollouts():
+            # What the caller may do can have changed since it was noted.
+            if caller.may(Permission.VIEW_PLATFORM):
+                await response.write(b"event: rollout\ndata: " + encode(RolloutEvent(id=rollout)) + b"\n\n")
 
     async def _write(self, response: web.StreamResponse, caller: Caller, watcher: _Watcher, vmid: Vmid) -> None:
         report = await self._find_report(caller, vmid)

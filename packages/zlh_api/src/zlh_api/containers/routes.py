@@ -51,8 +51,9 @@ from zlh_common.schema.history import ContainerEvent
 from zlh_common.schema.lists import Items
 from zlh_common.schema.process import ProcessNotRunning, ProcessSwitchedOff
 from zlh_common.schema.resources import Limits
+from zlh_common.schema.rollouts import RolloutEvent
 from zlh_common.schema.spec import CreateContainer, PatchContainer
-from zlh_common.schema.status import ContainerDeleted, ContainerStatus
+from zlh_common.schema.status import ContainerDeleted, ContainerStatus, StillHere
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
 _CREATE_ALIASES = {**_ALIASES, "accept_eula": "acceptEula"}
@@ -70,11 +71,14 @@ EVENTS = {
     "container-deleted": ContainerDeleted,
     "container-event": ContainerEvent,
     "catalog": CatalogEvent,
+    "rollout": RolloutEvent,
+    "still-here": StillHere,
 }
 _ABOUT_EVENTS = (
     "Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, "
     "`container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be "
-    "installed has changed. Lines that begin with a colon say that the stream is alive. It begins with what changes "
+    "installed has changed, to operators `rollout` when something about one has, and `still-here` when nothing else "
+    "was told for a while. It begins with what changes "
     "from now on, so read the lists once it is open; it ends with the session or token that it was opened with."
 )
 _ABOUT_POWER = "Of a game container it is about its server; the guest stays up, so that files and history can be read."

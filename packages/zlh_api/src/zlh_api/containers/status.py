@@ -21,14 +21,17 @@ from zlh_api.games.server_rules import decide_server_lifecycle, find_server, is_
 from zlh_api.games.summary_rules import summarize_game
 from zlh_api.reconcile.plan import RECORD_STEPS, Do
 from zlh_common.names import render_host
+from zlh_common.schema.agent_update import UPDATES_ITSELF
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.shells import ShellCheck, ShellDifference, ShellReport
 from zlh_common.schema.spec import MAX_ADDONS
 from zlh_common.schema.status import (
+    PROTOCOL_VERSION,
     AddonState,
     AddonStatus,
     AgentStatus,
+    AgentSummary,
     Connection,
     ContainerStatus,
     InstalledRuntime,
@@ -108,6 +111,18 @@ def render_status(
         spec_generation=container.spec_generation,
         observed_generation=agent.observed_generation if agent else 0,
         game=summarize_game(container, agents_steps(container), domain=domain, has_services=has_services),
+        agent=summarize_agent(agent) if agent else None,
+    )
+
+
+def summarize_agent(agent: AgentStatus) -> AgentSummary:
+    """Return which agent it is, as much of a stranger's word as people read."""
+    because = agent.agent.fixed_because if agent.agent is not None else None
+    return AgentSummary(
+        version=agent.agent_version[:NAME_CHARS],
+        protocol_version=int(_bounded(agent.protocol_version, MAX_BYTES)),
+        can_be_updated=agent.protocol_version >= UPDATES_ITSELF and because is None,
+        fixed_because=because[:MESSAGE_CHARS] if because is not None else None,
     )
 
 
@@ -224,6 +239,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
     reasons = []
     if container.guest is Guest.RUNNING and container.connection is Connection.OFFLINE:
         reasons.append("agent_offline")
+    if container.agent and container.agent.protocol_version > PROTOCOL_VERSION:
+        reasons.append("agent_newer")
     if container.agent and any(not runtime.verified for runtime in container.agent.runtimes):
         reasons.append("runtime_unverified")
     if container.agent and container.agent.shells and not all(check.ok for check in container.agent.shells.checks):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from aiohttp import web
 
 from zlh_api.proof.report import CheckTooSoon, ProofReports
@@ -16,8 +18,8 @@ _ABOUT_CHECK = (
 )
 
 
-def endpoints(reports: ProofReports) -> list[Endpoint]:
-    """Return the endpoints of this slice."""
+def endpoints(reports: ProofReports, *, others: Sequence[Callable[[], Awaitable[str]]] = ()) -> list[Endpoint]:
+    """Return the endpoints of this slice; what `others` tell of the platform is scraped with the edge."""
 
     async def show(call: Call) -> Answer:
         return Answer(await reports.fetch_proof(call.container), headers={"Cache-Control": "no-store"})
@@ -29,7 +31,8 @@ def endpoints(reports: ProofReports) -> list[Endpoint]:
         return Answer(await reports.fetch_edge(), headers={"Cache-Control": "no-store"})
 
     async def scrape(_call: Call) -> web.Response:
-        return web.Response(body=(await reports.render_metrics()).encode(), headers={"Content-Type": CONTENT_TYPE})
+        told = [await reports.render_metrics(), *[await other() for other in others]]
+        return web.Response(body="".join(told).encode(), headers={"Content-Type": CONTENT_TYPE})
 
     return [
         Endpoint(
@@ -70,7 +73,7 @@ def endpoints(reports: ProofReports) -> list[Endpoint]:
             "/metrics",
             Policy.VIEW_PLATFORM,
             scrape,
-            "The figures of the edge for Prometheus, as text",
+            "The figures of the edge, of agents and of roll-outs for Prometheus, as text",
             media_type="text/plain",
             name="getPlatformMetrics",
         ),

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentRefused, decode_report
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentRefused, decode_report, decode_status
 from zlh_api.agents.routes import find_agent
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.containers.model import Container, RuntimeWish
@@ -204,7 +204,7 @@ async def repair_as_of_now(
         if container.connection is not Connection.ONLINE:
             raise
     raw = await agents.call(find_agent(container, agent_port), "GET", "/status")
-    return await repair(decode_report(raw, AgentStatus))
+    return await repair(decode_status(raw))
 
 
 async def fetch_verification(agents: AgentClient, agent: AgentAddress, wish: RuntimeWish) -> RuntimeVerification:

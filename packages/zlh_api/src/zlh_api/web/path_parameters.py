@@ -62,6 +62,7 @@ PARAMETERS: Mapping[str, PathParameter] = {
     "token": _id("token"),
     "invitation": _id("invitation"),
     "exposure": _id("exposure"),
+    "rollout": _id("roll-out"),
     "label": _text("page", "The first label of a host, such as 3000-dev-101.", pattern="[a-z0-9-]+", high=32),
     "process": _text("process", "The name of the process.", pattern="[a-z][a-z0-9-]*", high=32),
     "terminal": _text("terminal", "The id of the terminal; `main` always is one.", pattern="[A-Za-z0-9_-]+", high=64),

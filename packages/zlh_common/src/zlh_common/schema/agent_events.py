@@ -13,7 +13,8 @@ from msgspec import Meta
 from zlh_common.errors import InvalidBody
 from zlh_common.schema.history import Happening
 from zlh_common.schema.metrics import Metrics
-from zlh_common.schema.status import AgentStatus
+from zlh_common.schema.newer import decode_newer
+from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus
 from zlh_common.schema.structs import Report, decode
 
 JournalId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
@@ -54,11 +55,42 @@ class _AnyMessage(Report):
 _KNOWN = {"status", "happenings", "metrics"}
 
 
+class _Spoken(Report):
+    """What tells how new somebody is who says something that is not understood."""
+
+    protocol_version: int
+
+
+class _SpokenEvent(Report):
+    status: _Spoken
+
+
 def parse_message(raw: bytes | str) -> StreamMessage | None:
-    """Return a message of the stream, None for a type that is not known here; raise InvalidBody."""
+    """Return a message of the stream, None for a type that is not known here; raise InvalidBody.
+
+    Of a newer agent's status everything is taken that is known here.
+    """
     try:
         return decode(raw, StreamMessage)  # type: ignore[arg-type] # a union is a shape to msgspec
     except InvalidBody:
-        if decode(raw, _AnyMessage).type in _KNOWN:
+        match decode(raw, _AnyMessage).type:
+            case "status" if _is_newer(decode(raw, _SpokenEvent).status):
+                return decode_newer(raw, StatusEvent)
+            case kind if kind in _KNOWN:
+                raise
+            case _:
+                return None
+
+
+def parse_status(raw: bytes | str) -> AgentStatus:
+    """Return an agent's answer that is its status; of a newer agent all that is known here. Raise InvalidBody."""
+    try:
+        return decode(raw, AgentStatus)
+    except InvalidBody:
+        if not _is_newer(decode(raw, _Spoken)):
             raise
-        return None
+        return decode_newer(raw, AgentStatus)
+
+
+def _is_newer(spoken: _Spoken) -> bool:
+    return spoken.protocol_version > PROTOCOL_VERSION

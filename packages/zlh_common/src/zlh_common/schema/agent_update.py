@@ -11,6 +11,8 @@ from msgspec import Meta
 from zlh_common.schema.spec import RuntimeVersion
 from zlh_common.schema.structs import Report
 
+# From this protocol on an agent can be told of another version.
+UPDATES_ITSELF: Final = 10
 # What the catalog calls the agent's own bundle, among the offers of kind "agent".
 AGENT_OFFER: Final = "zlh-agent"
 

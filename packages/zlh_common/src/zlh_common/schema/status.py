@@ -217,6 +217,16 @@ class WorkspaceReport(Report):
     has_start_script: bool
 
 
+class AgentSummary(Report):
+    """Which agent a container has, by its own word."""
+
+    version: str
+    protocol_version: int
+    # Whether operators can bring it to another version while it runs, and why it is fixed where it is.
+    can_be_updated: bool
+    fixed_because: str | None
+
+
 class ContainerStatus(Report):
     """The whole report of one container, as customers, the portal and scripts read it."""
 
@@ -254,6 +264,12 @@ class ContainerStatus(Report):
     observed_generation: int
     # Of a game container.
     game: GameSummary | None = None
+    # Null until it was heard of.
+    agent: AgentSummary | None = None
+
+
+class StillHere(Report):
+    """`still-here` on `GET /api/events`: nothing else was to be told for a while, and the stream is alive."""
 
 
 class ContainerDeleted(Report):

@@ -1,11 +1,12 @@
 /** Their text and one's own, side by side; one's own can be made into what is saved. */
 import { MergeView } from "@codemirror/merge";
-import { Button, Group, Modal, Stack, Text } from "@mantine/core";
+import { Button, Group, Stack, Text } from "@mantine/core";
 import { useEffect, useEffectEvent, useRef } from "react";
 import { isolate } from "../../layout/words";
 import { showName } from "../names";
 import { basics, languageOf, type Extension, writing } from "./codemirror";
 import classes from "./editor.module.css";
+import { Modal } from "../../layout/Modal";
 
 interface Props {
   name: string;

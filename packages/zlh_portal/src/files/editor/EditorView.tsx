@@ -1,5 +1,5 @@
 /** A text file, opened to be read and written. */
-import { Alert, Badge, Button, Group, Modal, Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { Alert, Badge, Button, Group, Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useBlocker } from "react-router";
@@ -17,6 +17,7 @@ import { change, type Document, type DocumentEvent, isUnsaved, openDocument } fr
 import classes from "./editor.module.css";
 import { decodeText, MOST_BYTES, type Text as FileText } from "./text";
 import { type EditorHandle, TextEditor } from "./TextEditor";
+import { Modal } from "../../layout/Modal";
 
 interface Props {
   place: Place;

@@ -1,8 +1,9 @@
 /** Asks what becomes of files whose names are taken: once for all that was dropped together. */
-import { Button, Group, List, Modal, Stack, Text } from "@mantine/core";
+import { Button, Group, List, Stack, Text } from "@mantine/core";
 import { isolate } from "../../layout/words";
 import { showName } from "../names";
 import type { Choice } from "./queue";
+import { Modal } from "../../layout/Modal";
 
 const NAMED = 5;
 

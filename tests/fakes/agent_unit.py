@@ -30,7 +30,7 @@ _RESTART_S = 0.05
 
 
 @dataclass
-class SystemdLoop:
+class AgentUnit:
     """The unit of one agent below `root`; `arguments` are given to the agent."""
 
     root: Path
@@ -52,7 +52,7 @@ class SystemdLoop:
             program.write_text("#!/bin/sh\n" + script.format(folder=self.folder, log=self.log))
             program.chmod(0o755)
         self.tell(jobs="", running="running")
-        self._environment = {"PATH": f"{self.folder}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        self._environment = {"PATH": f"{self.folder}:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "INVOCATION_ID": "0" * 32}
 
     def tell(self, *, jobs: str = "", running: str = "running") -> None:
         """Have systemctl say this of jobs and of the whole system."""

@@ -1,0 +1,123 @@
+"""Pages and windows of the portal, held to the rules of axe-core in both schemes, wide and narrow; and by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from e2e.browser import PATIENCE_MS, sign_in
+from e2e.stack import Stack
+
+pytestmark = pytest.mark.real("chromium", "portal")
+
+AXE = Path(__file__).parents[2] / "packages/zlh_portal/node_modules/axe-core/axe.min.js"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+LOOK = """async (tags) => {
+  const {violations} = await axe.run(document, {runOnly: {type: "tag", values: tags}, resultTypes: ["violations"]});
+  return violations.filter(({impact}) => impact === "serious" || impact === "critical").map(({id, help, nodes}) =>
+    `${id}: ${help}\\n` + nodes.slice(0, 5).map(({target, failureSummary, html}) =>
+      `    ${target.join(" ")} ${html.slice(0, 90)}\\n      ${failureSummary.replace(/\\n\\s*/g, " | ")}`).join("\\n"));
+}"""
+LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+TABS = ("overview", "processes", "terminal", "files", "metrics", "history", "ports", "runtimes", "settings")
+
+Open = Callable[[str, int], Awaitable[Page]]
+
+
+@pytest.fixture
+def seen(browser: Browser) -> Open:
+    """Open a page of a colour scheme and a width, into which a test may put scripts of its own."""
+
+    async def open_page(scheme: Any, width: int) -> Page:
+        context = await browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce", bypass_csp=True
+        )
+        await context.add_init_script(path=AXE)
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        return page
+
+    return open_page
+
+
+async def look(page: Page, where: str) -> list[str]:
+    """Return what is seriously wrong with the page as it is now."""
+    found: list[str] = await page.evaluate(LOOK, TAGS)
+    return [f"{where}: {each}" for each in found]
+
+
+async def rest(page: Page) -> None:
+    """Return once nothing of the page is on its way: neither code of its parts nor an animation."""
+    await expect(page.get_by_role("heading", level=1)).to_be_visible()
+    await expect(page.locator(".mantine-Skeleton-root:visible, .mantine-Loader-root:visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+async def test_nothing_serious_is_wrong_with_any_page(
+    seen: Open, stack: Stack, vmid: int, scheme: str, width: int
+) -> None:
+    """No page has a serious or critical violation of WCAG 2.2 AA, as far as a program can find it."""
+    body = {"argv": ["/bin/sh", "-c", "echo up; exec sleep 1000"]}
+    await stack.call("PUT", f"/api/containers/{vmid}/processes/web", body)
+    page = await seen(scheme, width)
+    await page.goto(f"{stack.dev['portalUrl']}/login")
+    await rest(page)
+    wrong = await look(page, "login")
+    await sign_in(page, stack)
+    paths = [
+        "", "containers/new", "catalog", "customers", "nowhere", "invitation#code=x", "password-reset#code=x",
+        *(f"containers/{vmid}/{tab}" for tab in TABS), f"containers/{vmid}/processes/web",
+        *(f"account/{tab}" for tab in ("profile", "sessions", "tokens")),
+        *(f"platform/{tab}" for tab in ("standing", "customers", "users", "edge", "audit-log")),
+    ]  # fmt: skip
+    for path in paths:
+        await page.goto(f"{stack.dev['portalUrl']}/{path}")
+        await rest(page)
+        wrong += await look(page, path)
+    assert not wrong, "\n".join(wrong)
+
+
+async def windows(page: Page, stack: Stack, vmid: int) -> AsyncIterator[str]:
+    """Open one window after the other by keyboard; each is closed with Escape before the next."""
+    portal = stack.dev["portalUrl"]
+    for path, button in (
+        (f"containers/{vmid}/processes", "Add process"),
+        (f"containers/{vmid}/processes", "Edit web"),
+        (f"containers/{vmid}/processes", "Delete web"),
+        (f"containers/{vmid}/overview", "Rename"),
+        (f"containers/{vmid}/runtimes", "Install a runtime"),
+        ("platform/customers", "Create customer"),
+    ):
+        await page.goto(f"{portal}/{path}")
+        opener = page.get_by_role("button", name=button, exact=True).first
+        await opener.focus()
+        await page.keyboard.press("Enter")
+        yield button
+
+
+@pytest.mark.parametrize(("scheme", "width"), LOOKS[::3])
+async def test_windows_hold_the_focus_and_give_it_back(
+    seen: Open, stack: Stack, vmid: int, scheme: str, width: int
+) -> None:
+    """Opened with Enter the focus is in it, Tab does not leave it, and Escape gives it back to what opened it."""
+    body = {"argv": ["/bin/sh", "-c", "echo up; exec sleep 1000"]}
+    await stack.call("PUT", f"/api/containers/{vmid}/processes/web", body)
+    page = await seen(scheme, width)
+    await sign_in(page, stack)
+    wrong: list[str] = []
+    async for name in windows(page, stack, vmid):
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_be_visible()
+        await expect(dialog.locator(":focus")).to_have_count(1)
+        wrong += await look(page, name)
+        for _ in range(30):
+            await page.keyboard.press("Tab")
+            assert await dialog.locator(":focus").count() == 1, name
+        await page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await expect(page.get_by_role("button", name=name, exact=True).first).to_be_focused()
+    assert not wrong, "\n".join(wrong)
