@@ -185,7 +185,9 @@ class UpdateService:
             await self._undo(AgentSwitchFailed(reason=f"{self._state.version} cannot be started"))
         elif order is not None and (is_prepared(order, self._state) or is_switching(self._state)):
             await self._prepare(order)
-        if not is_switching(self._state):
+        is_next = await asyncio.to_thread(launcher.read_current, self._place.bundles) in {running, None}
+        # One that was undone leaves all of that to the one that follows it.
+        if is_next and not is_switching(self._state):
             await self._rest()
 
     # The former version: fetch and switch

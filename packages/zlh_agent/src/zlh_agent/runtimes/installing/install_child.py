@@ -27,7 +27,7 @@ from zlh_agent.runtimes.checking.comparison import compare_tree
 from zlh_agent.runtimes.confined import confine_install
 from zlh_agent.runtimes.current import point_current, read_current
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog, RuntimeChanged
-from zlh_agent.runtimes.installing.agent_bundle import check_python
+from zlh_agent.runtimes.installing.agent_bundle import check_bundle, own_smoke_test
 from zlh_agent.runtimes.installing.disk_room import NO_ROOM, Need, ensure_room, told_when_full, tree_need
 from zlh_agent.runtimes.installing.download import download, partial_path, sweep_partials
 from zlh_agent.runtimes.installing.exchange import put_in_place
@@ -166,9 +166,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
                 show=lambda done, total: teller.show("unpack", done, total),
             )
             teller.show("smoke")
-            if order.kind == "agent":
-                check_python(staging / "tree", order.version)
-            smoke_test(staging / "tree", choice.version, scratch=staging / "scratch")
+            _prove(order, choice, staging)
             teller.show("record")
             _record(staging / "tree", order, choice, catalog, made)
             put_in_place(staging / "tree", target, attic=staging)
@@ -177,6 +175,15 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
         part.unlink(missing_ok=True)
         raise
     part.unlink(missing_ok=True)
+
+
+def _prove(order: InstallOrder, choice: Choice, staging: Path) -> None:
+    """Run what proves that the unpacked tree works; of an agent that is nothing that a catalog chooses."""
+    tested = choice.version
+    if order.kind == "agent":
+        check_bundle(staging / "tree", order.version)
+        tested = own_smoke_test(tested)
+    smoke_test(staging / "tree", tested, scratch=staging / "scratch")
 
 
 @contextmanager
