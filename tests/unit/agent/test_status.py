@@ -24,7 +24,7 @@ def test_a_fresh_report_is_empty_and_whole(clock: FakeClock) -> None:
     """Every field of the protocol is there, with the names that the API reads."""
     report = json.loads(encode(make(clock).report()))
     assert report == {
-        "protocolVersion": 9, "agentVersion": report["agentVersion"], "owner": OWNER, "bootId": "boot",
+        "protocolVersion": 10, "agentVersion": report["agentVersion"], "owner": OWNER, "bootId": "boot",
         "startedAt": "2026-01-01T00:00:00Z", "observedAt": "2026-01-01T00:00:00Z", "specGeneration": 0,
         "observedGeneration": 0, "steps": [], "processes": [], "terminals": [], "ports": [], "addons": [],
         "runtimes": [], "shells": None,

@@ -32,6 +32,7 @@ from zlh_agent.stream import routes as stream_routes
 from zlh_agent.stream.routes import EventStream
 from zlh_agent.supervision import routes as process_routes
 from zlh_agent.terminals import routes as terminal_routes
+from zlh_agent.update import routes as update_routes
 from zlh_agent.uploads import put_routes
 from zlh_agent.uploads import routes as upload_routes
 from zlh_agent.web.server import build_application
@@ -76,6 +77,7 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
             *upload_routes.routes(parts.files.uploads),
             *gameplay_routes.routes(parts.gameplay),
             *mod_routes.routes(parts.mods),
+            *update_routes.routes(parts.update),
             *stream_routes.routes(EventStream(parts.status, parts.journal, parts.metrics)),
         ]
     )
@@ -97,6 +99,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         )
         await runner.setup()
         parts.identity.on_believing_less = partial(_end_opened, runner)
+        parts.update.leave = stop.set
         try:
             await _listen(runner, config, parts.identity)
             log.info("agent.started", version=__version__, vmid=config.vmid, owner=config.owner, port=config.port)
@@ -143,7 +146,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.setup.run()])
         loops += map(group.create_task, [parts.shells.run(), parts.bridges.run(), parts.files.uploads.run()])
         loops += map(group.create_task, [parts.files.operations.run(), parts.mods.run()])
-        loops += map(group.create_task, [parts.games.run(), parts.gameplay.run()])
+        loops += map(group.create_task, [parts.games.run(), parts.gameplay.run(), parts.update.run()])
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -66,6 +66,8 @@ class AgentConfig(_Section, kw_only=True):
     # How long a start script may run, and how long a repository may be cloned, before it is given up.
     start_script_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 1800.0
     clone_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 3600.0
+    # How long a new version of the agent that has proved itself is given up all the same when it ends by itself.
+    update_probation_s: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: TlsSection
     trust: TrustSection

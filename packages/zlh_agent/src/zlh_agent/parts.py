@@ -47,6 +47,8 @@ from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
 from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
+from zlh_agent.update.service import UpdateService
+from zlh_agent.update_parts import join_update, make_update
 from zlh_agent.workspace.cloned import ClonedRepository
 from zlh_agent.workspace.records import WorkspaceRecords
 from zlh_agent.workspace.service import WorkspaceService
@@ -80,6 +82,7 @@ class Parts:
     games: GameService
     gameplay: GameplayService
     mods: ModService
+    update: UpdateService
 
 
 @asynccontextmanager
@@ -87,6 +90,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     """Make every part, and take up what was there before this start."""
     parts = await _make_parts(config)
     _join_reports(parts)
+    _join_update(parts, config)
     await parts.journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
     await parts.runtimes.load()
     # Programs that are started find what shells do.
@@ -120,9 +124,8 @@ async def _make_parts(config: AgentConfig) -> Parts:
     addons = AddonService(config.paths, runtimes, clock, address=config.bind_address)
     terminals = _make_terminals(config, workspace, lambda: _note_use(status, spec, addons, setup))
     look = ShellLook(workspace).check
-    shells = _make_shells(
-        config, ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change), clock
-    )
+    tools = ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change)
+    shells = _make_shells(config, tools, clock)
     processes = await _make_processes(
         config,
         clock,
@@ -167,6 +170,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
         games=games,
         gameplay=gameplay,
         mods=mods,
+        update=await make_update(config, clock, boot_id=boot_id),
     )
 
 
@@ -191,6 +195,17 @@ def _join_reports(parts: Parts) -> None:
     workspace.system_variables, workspace.is_cloning = parts.shells.system_variables, parts.setup.is_cloning
     runtimes.on_changed = lambda: _take_up(parts.shells, workspace, parts.spec)
     runtimes.note, runtimes.targets, runtimes.on_checked = parts.journal.note, metrics.targets, status.note_change
+
+
+def _join_update(parts: Parts, config: AgentConfig) -> None:
+    join_update(
+        parts.update,
+        config,
+        identity=parts.identity,
+        journal=parts.journal,
+        status=parts.status,
+        shims=lambda: [*parts.processes.shims(), *parts.terminals.shims(), *parts.setup.shims()],
+    )
 
 
 def _make_runtimes(config: AgentConfig, clock: Clock) -> RuntimeService:

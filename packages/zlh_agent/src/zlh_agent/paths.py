@@ -38,6 +38,16 @@ class ContainerPaths:
         return self.root / "opt/zlh/services"
 
     @property
+    def agent(self) -> Path:
+        """The agent's own bundles, a folder for each version, and `current`, which leads to the one that is started."""
+        return self.root / "opt/zlh/agent"
+
+    @property
+    def update(self) -> Path:
+        """How far the agent is on its way to another version of itself."""
+        return self.state / "update"
+
+    @property
     def home(self) -> Path:
         """The home folder of the customer's user."""
         return self.root / "home/dev"

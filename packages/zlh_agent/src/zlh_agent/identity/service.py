@@ -69,6 +69,11 @@ class IdentityService:
         door.sni_callback = self._enter
         return door
 
+    @property
+    def shown(self) -> bytes:
+        """What new connections are shown: certificate and key, PEM."""
+        return self._held.identity
+
     def close(self) -> None:
         """Wait for nothing any more."""
         for timer in self._ending:

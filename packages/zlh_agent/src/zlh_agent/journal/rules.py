@@ -19,7 +19,7 @@ RECENT = 200
 _encode = msgspec.json.Encoder().encode
 
 
-class Head(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class Head(msgspec.Struct, frozen=True, rename="camel"):
     """The first line of the file."""
 
     journal: JournalId

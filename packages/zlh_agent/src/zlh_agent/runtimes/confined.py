@@ -1,6 +1,7 @@
 """What each part of an install may reach: one place for who reads and writes what.
 
-the install child   reads the system and our own code; writes below the four folders of installs; TCP
+the install child   reads the system and our own code; writes below the four folders of installs, of the trees only its
+                    own kind's; TCP
 the unpacker        writes the new tree; no socket
 the smoke test      runs the new tree and the system's programs; writes a folder of its own; no network
 the comparison      reads the tree; writes nothing, runs nothing, no socket
@@ -37,14 +38,14 @@ NULL = "/dev/null"
 
 
 def confine_install(order: InstallOrder, folders: Sequence[Path]) -> None:
-    """Confine this process to what an install takes; raise InstallNotConfined."""
+    """Confine this process to what an install takes, trees in the first folder; raise InstallNotConfined."""
     ours = dict.fromkeys(str(Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, *filter(None, sys.path)))
     _enter(
         Confinement(
             user=_user(order.user),
             readable=(*SYSTEM_FILES, "/dev/urandom", *ours),
             # What is installed is run once, by a child of this one.
-            executable=(*SYSTEM_FOLDERS, *MACHINE_FILES, sys.prefix, sys.base_prefix, order.trees_dir),
+            executable=(*SYSTEM_FOLDERS, *MACHINE_FILES, sys.prefix, sys.base_prefix, str(folders[0])),
             writable=(NULL, *map(str, folders)),
             connect_ports=None,
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from zlh_common.errors import ZlhError
 
 
@@ -84,6 +86,19 @@ class SmokeTestFailed(ZlhError):
 
     def __init__(self, *, command: str, reason: str, exit_code: int | None, output: str) -> None:
         super().__init__(f"`{command}` {reason}. The runtime was not installed.", exitCode=exit_code, output=output)
+
+
+class AgentPythonUnsupported(ZlhError):
+    """A bundle of the agent has no modules for the Python of this container."""
+
+    code, status = "agent_python_unsupported", 409
+
+    def __init__(self, *, version: str, python: str, supported: Sequence[str]) -> None:
+        told = ", ".join(supported)
+        super().__init__(
+            f"The agent {version} has modules for Python {told}, and this container has {python}. "
+            "Give the container one of those, or roll out a version that is for it."
+        )
 
 
 class NotInCatalog(ZlhError):

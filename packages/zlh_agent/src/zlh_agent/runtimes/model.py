@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-# An addon runs by itself and is never on PATH; in all else both are the same.
-Kind = Literal["runtime", "addon"]
+# An addon runs by itself and is never on PATH, the agent is brought to another version of itself; in all else they are
+# the same.
+Kind = Literal["runtime", "addon", "agent"]
 # One without a zone cannot be compared with another.
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 RECORD_FORMAT = 1
@@ -52,6 +53,8 @@ class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str
     platform: str
+    # What the catalog calls it, where its folder has another name.
+    offer: str | None = None
     # Of the trees of that kind.
     trees_dir: str
     downloads_dir: str

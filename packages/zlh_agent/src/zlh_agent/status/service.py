@@ -11,6 +11,7 @@ from zlh_agent.spec.service import SpecView
 from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
+from zlh_common.schema.agent_update import AgentSoftware
 from zlh_common.schema.game import GameReport
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.shells import ShellReport
@@ -39,6 +40,7 @@ class StatusService:
         self.addons: Callable[[], tuple[AddonStatus, ...]] = tuple
         self.game: Callable[[], GameReport | None] = lambda: None
         self.game_steps: Callable[[], tuple[Step, ...]] = tuple
+        self.agent: Callable[[], AgentSoftware | None] = lambda: None
 
     def report(self) -> AgentStatus:
         """Return the whole report as of now."""
@@ -60,6 +62,7 @@ class StatusService:
             runtimes=self.runtimes(),
             shells=self.shells(),
             game=self.game(),
+            agent=self.agent(),
             unknown_fields=spec.unknown_fields,
         )
 

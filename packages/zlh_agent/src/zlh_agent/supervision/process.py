@@ -533,6 +533,11 @@ class SupervisedProcess:
             return None
         return Target("process", self.name, self.state.child.pid, self._link.shim.pid)
 
+    @property
+    def shim(self) -> ProcessIdentity | None:
+        """The shim that is held, if there is one."""
+        return self._link.shim if self._link is not None else None
+
     def _wall(self, due: float | None) -> datetime | None:
         if due is None:
             return None

@@ -18,6 +18,7 @@ from zlh_agent.supervision.errors import ProcessNotFound
 from zlh_agent.supervision.model import GiveUpAsked, KillAsked, Phase, RestartAsked, RetryAsked
 from zlh_agent.supervision.process import ProcessPlace, SupervisedProcess
 from zlh_agent.supervision.runs import Runs
+from zlh_common.processes import ProcessIdentity
 from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 from zlh_common.schema.terminal import ConsoleHistory
@@ -209,6 +210,10 @@ class ProcessService:
         """Return what metrics are read of."""
         found = (kept.process.target() for kept in self._kept.values())
         return [target for target in found if target is not None]
+
+    def shims(self) -> list[ProcessIdentity]:
+        """Return the shims that are held, whether a program runs in them or not."""
+        return [shim for kept in self._kept.values() if (shim := kept.process.shim) is not None]
 
     def names(self) -> list[str]:
         """Return every process, running or not."""

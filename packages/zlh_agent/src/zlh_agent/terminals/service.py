@@ -215,6 +215,10 @@ class TerminalService:
         found = (terminal.target() for terminal in self._sorted())
         return [target for target in found if target is not None]
 
+    def shims(self) -> list[ProcessIdentity]:
+        """Return the shims that are held, whether a shell runs in them or not."""
+        return [terminal.link.shim for terminal in self._terminals.values() if terminal.link is not None]
+
     def names(self) -> list[str]:
         """Return every terminal, running or not."""
         return list(self._terminals)

@@ -23,6 +23,7 @@ from zlh_agent.workspace.start_script import StartScript
 from zlh_agent.workspace.sudo import ensure_sudo
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
+from zlh_common.processes import ProcessIdentity
 from zlh_common.schema.spec import AgentSpec, WantedWorkspace
 from zlh_common.schema.status import Step, StepState
 from zlh_common.step_names import ALLOW_SUDO, CLONE_REPOSITORY, PREPARE_WORKSPACE, RUN_START_SCRIPT
@@ -99,6 +100,10 @@ class SetupService:
         if wanted is None or wanted.repository is None:
             return False
         return not self._cloned.is_settled(wanted.attempt)
+
+    def shims(self) -> list[ProcessIdentity]:
+        """Return the shim of the start script, while it is held."""
+        return [shim] if (shim := self._script.shim) is not None else []
 
     def shim_pids(self) -> list[int]:
         """Return below whom programs of the script may run."""

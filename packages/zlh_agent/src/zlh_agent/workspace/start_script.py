@@ -40,6 +40,7 @@ from zlh_agent.workspace.script_rules import (
 )
 from zlh_common.clock import Clock
 from zlh_common.durable_files import write_durably
+from zlh_common.processes import ProcessIdentity
 from zlh_common.schema.status import Step, StepState
 from zlh_common.step_names import RUN_START_SCRIPT
 
@@ -88,6 +89,11 @@ class StartScript:
     def shim_pid(self) -> int | None:
         """The process below which the script and what it has left run."""
         return self._link.shim.pid if self._link is not None else None
+
+    @property
+    def shim(self) -> ProcessIdentity | None:
+        """The shim that is held, if there is one."""
+        return self._link.shim if self._link is not None else None
 
     # What its shim says
 

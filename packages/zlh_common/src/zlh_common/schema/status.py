@@ -17,7 +17,7 @@ from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
-PROTOCOL_VERSION = 9
+PROTOCOL_VERSION = 10
 
 
 class Connection(StrEnum):

@@ -27,6 +27,7 @@ from zlh_agent.runtimes.checking.comparison import compare_tree
 from zlh_agent.runtimes.confined import confine_install
 from zlh_agent.runtimes.current import point_current, read_current
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog, RuntimeChanged
+from zlh_agent.runtimes.installing.agent_bundle import check_bundle, own_smoke_test
 from zlh_agent.runtimes.installing.disk_room import NO_ROOM, Need, ensure_room, told_when_full, tree_need
 from zlh_agent.runtimes.installing.download import download, partial_path, sweep_partials
 from zlh_agent.runtimes.installing.exchange import put_in_place
@@ -62,7 +63,7 @@ def main() -> None:
         trusted_root = Path(order.trusted_root).read_bytes()
         private = [Path(folder) for folder in (order.downloads_dir, order.metadata_dir, order.locks_dir)]
         ensure_folders(Path(order.trees_dir), private, order.user)
-        confine_install(order, [Path(order.trees_dir), *private])
+        confine_install(order, [_writable_trees(order), *private])
         # The system's own is out of reach; nothing in it has a name.
         tempfile.tempdir = order.downloads_dir
         with only_one(Path(order.locks_dir), order.name):
@@ -82,6 +83,12 @@ def main() -> None:
         broken = DiskFailed(reason=str(error))
         code = DiskFull.code if error.errno in NO_ROOM else broken.code
         say(FailedLine(code=code, detail=broken.detail, retryable=True))
+
+
+def _writable_trees(order: InstallOrder) -> Path:
+    """Return where an install may write trees: the agent's own folder lies beside those of runtimes and addons."""
+    trees = Path(order.trees_dir)
+    return trees / order.name if order.kind == "agent" else trees
 
 
 def install(order: InstallOrder, trusted_root: bytes) -> str:
@@ -122,7 +129,12 @@ def _refuse_changed(order: InstallOrder, target: Path) -> None:
 def _choose(order: InstallOrder, catalog: Catalog) -> Choice:
     channels: frozenset[Channel] = frozenset(msgspec.convert(order.channels, tuple[Channel, ...]))
     found = choose_offer(
-        catalog, order.kind, name=order.name, version=order.version, platform=order.platform, channels=channels
+        catalog,
+        order.kind,
+        name=order.offer or order.name,
+        version=order.version,
+        platform=order.platform,
+        channels=channels,
     )
     if isinstance(found, CatalogProblem):
         raise NotInCatalog(reason_code=found.code, message=found.message)
@@ -154,7 +166,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
                 show=lambda done, total: teller.show("unpack", done, total),
             )
             teller.show("smoke")
-            smoke_test(staging / "tree", choice.version, scratch=staging / "scratch")
+            _prove(order, choice, staging)
             teller.show("record")
             _record(staging / "tree", order, choice, catalog, made)
             put_in_place(staging / "tree", target, attic=staging)
@@ -163,6 +175,15 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
         part.unlink(missing_ok=True)
         raise
     part.unlink(missing_ok=True)
+
+
+def _prove(order: InstallOrder, choice: Choice, staging: Path) -> None:
+    """Run what proves that the unpacked tree works; of an agent that is nothing that a catalog chooses."""
+    tested = choice.version
+    if order.kind == "agent":
+        check_bundle(staging / "tree", order.version)
+        tested = own_smoke_test(tested)
+    smoke_test(staging / "tree", tested, scratch=staging / "scratch")
 
 
 @contextmanager
