@@ -64,7 +64,7 @@ def test_a_version_on_trial_is_watched(loop: SystemdLoop) -> None:
     stop, run, *_ = loop.take_calls()
     assert stop == ["systemctl", "stop", "zlh-agent-overdue.timer"]
     assert run[0] == "systemd-run"
-    assert "--on-active=100" in run
+    assert "--on-active=85" in run
     assert run[-1] == "overdue"
     assert loop.state.switched
 

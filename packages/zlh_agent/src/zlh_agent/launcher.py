@@ -34,7 +34,7 @@ NONE, PROVING, PROBATION, DONE, UNDONE = "none", "proving", "probation", "done",
 PHASES = frozenset({NONE, PROVING, PROBATION, DONE, UNDONE})
 UNIT, TIMER = "zlh-agent.service", "zlh-agent-overdue"
 # From the switch to the end of the proof, whatever happens: well within two minutes, the former one's start included.
-OVERDUE_S = 100
+OVERDUE_S = 85
 # How long another one may hold the state: an agent that was stopped in the middle must not keep it from being undone.
 PATIENCE_S = 5.0
 # systemd ends what is run after an end with its TimeoutStopSec. To ask and to undo comes first and has time; the last
