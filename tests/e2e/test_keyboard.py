@@ -64,7 +64,7 @@ async def test_the_palette_finds_a_container_and_acts_on_it(page: Page, stack: S
     await expect(page.locator(".xterm-rows")).to_contain_text("echo gc?")
     await page.keyboard.press("Control+k")
     await expect(search).to_have_count(0)
-    await page.get_by_role("button", name="Find a container, a page or an act").click()
+    await page.get_by_title("Find a container, a page or an act").click()
     await expect(search).to_be_focused()
     await page.keyboard.type("no such thing")
     await expect(page.get_by_text("Nothing of that name.")).to_be_visible()

@@ -5,10 +5,9 @@ import { nameKeys } from "./keys";
 import { isApple } from "./machine";
 
 export function FindButton({ onClick }: { onClick: () => void }) {
-  const keys = nameKeys("mod+k", isApple())[0];
   return (
-    <Button variant="default" size="sm" visibleFrom="sm" leftSection={<SearchIcon />} onClick={onClick} aria-label={`Find a container, a page or an act (${keys})`} aria-keyshortcuts="Control+K Meta+K">
-      <Text span size="xs" c="dimmed">{keys}</Text>
+    <Button variant="default" size="sm" visibleFrom="sm" leftSection={<SearchIcon />} onClick={onClick} title="Find a container, a page or an act" aria-keyshortcuts="Control+K Meta+K">
+      Find<Text span size="xs" c="dimmed" ms="xs">{nameKeys("mod+k", isApple())[0]}</Text>
     </Button>
   );
 }
