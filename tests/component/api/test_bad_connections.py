@@ -188,7 +188,7 @@ async def test_who_sends_a_body_byte_by_byte_is_refused(port: int, monkeypatch: 
             writer.write(b" ")
             await asyncio.sleep(0.1)
         check_refused(await answer, "body_too_slow")
-        assert answer.result()
+        assert b"Connection: close" in answer.result()
 
 
 async def test_who_says_nothing_is_cut_off(port: int) -> None:

@@ -5,6 +5,7 @@ import { useState } from "react";
 import { asApiError } from "../api/problem";
 import type { AddonStatus, ContainerStatus, RuntimeVerification } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
+import { Name } from "../layout/Name";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
@@ -44,8 +45,8 @@ export function AddonCard({ status, addon, versions, mayChange, reason }: Props)
   return (
     <Paper data-testid={`addon-${name}`}>
       <Group justify="space-between" gap="xs">
-        <Group gap="sm">
-          <Title order={2}>{title} <Text span size="sm" c="dimmed" fw={400}>{name}{addon.version ? ` ${addon.version}` : ""}</Text></Title>
+        <Group gap="sm" miw={0}>
+          <Title order={2} miw={0}><Name text={title} /> <Text span size="sm" c="dimmed" fw={400}><Name text={name} />{addon.version && <> <Name text={addon.version} /></>}</Text></Title>
           <ToneBadge words={describeAddon(addon)} testId={`addon-state-${name}`} />
         </Group>
         {mayChange && (
@@ -95,7 +96,7 @@ function Version({ row, status, mayChange, reason }: { row: Row; status: Contain
     <li className={classes["row"]} data-testid={`addon-version-${row.version}`}>
       <Group justify="space-between" gap="xs">
         <Group gap={8}>
-          <Text fw={600} className="numbers">{row.version}</Text>
+          <Text fw={600} className="numbers"><Name text={row.version} /></Text>
           {row.isDefault && <Badge variant="light">In use</Badge>}
           {row.becomesDefault && <Tooltip label="It runs once it is in place; until then the version before."><Badge variant="outline" tabIndex={0}>Next</Badge></Tooltip>}
           {row.isPrevious && !row.isDefault && <Tooltip label="Ran before, and is kept to go back to."><Badge variant="light" color="gray" tabIndex={0}>Previous</Badge></Tooltip>}

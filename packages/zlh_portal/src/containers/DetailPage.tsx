@@ -11,6 +11,7 @@ import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
 import { BackTo } from "../layout/BackTo";
 import { usePageTitle } from "../layout/title";
+import { WhereBroken } from "../layout/WhereBroken";
 import { useCrashToasts } from "../processes/useCrashToasts";
 import classes from "./containers.module.css";
 import { DetailHeader } from "./DetailHeader";
@@ -94,7 +95,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
             <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>
           ))}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={420} />}>{isAsking ? <Skeleton h={420} /> : PARTS[tab](status)}</Suspense></Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><WhereBroken key={tab}><Suspense fallback={<Skeleton h={420} />}>{isAsking ? <Skeleton h={420} /> : PARTS[tab](status)}</Suspense></WhereBroken></Tabs.Panel>
       </Tabs>
     </Stack>
   );

@@ -4,7 +4,8 @@ import { notifications } from "@mantine/notifications";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus, Step } from "../api/types";
 import { useServerNow } from "../layout/clock";
-import { capitalize } from "../layout/words";
+import { Name } from "../layout/Name";
+import { capitalize, isolate } from "../layout/words";
 import { useRights } from "../session/session";
 import { adviseOn } from "./advice";
 import { usePower } from "./queries";
@@ -32,13 +33,13 @@ function Failure({ status, failure }: { status: ContainerStatus; failure: NonNul
   const at = status.steps.findIndex(({ name }) => name === failure.step);
   const step = status.steps[at];
   return (
-    <Alert color="red" title={`“${titleOf(failure.step)}” has failed`} role="alert" data-testid="failure">
+    <Alert color="red" title={`“${isolate(titleOf(failure.step))}” has failed`} role="alert" data-testid="failure">
       {step && <Text size="xs" mb={4}>Step {at + 1} of {status.steps.length}</Text>}
-      <Text size="sm" style={{ overflowWrap: "anywhere" }}>{failure.message}</Text>
+      <Text size="sm" style={{ overflowWrap: "anywhere" }}><Name text={failure.message} /></Text>
       <Text size="sm" mt={6}>{adviseOn(failure.code, failure.step, status.lifecycle)}</Text>
       <Group mt={6} gap="sm">
         {step && <Retry status={status} step={step} />}
-        <Text size="xs">Code <Code>{failure.code}</Code></Text>
+        <Text size="xs">Code <Code><Name text={failure.code} /></Code></Text>
       </Group>
     </Alert>
   );

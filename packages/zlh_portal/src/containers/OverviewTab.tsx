@@ -6,6 +6,7 @@ import { describeAddon, titleOfAddon } from "../addons/words";
 import type { ContainerStatus } from "../api/types";
 import { describeInstalled } from "../games/words";
 import { AddressLink } from "../layout/AddressLink";
+import { Name } from "../layout/Name";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessList } from "../processes/ProcessList";
 import classes from "./containers.module.css";
@@ -30,7 +31,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
             <dl className={classes["facts"]}>
               <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : tellWhyNot(status)}</Fact>
               <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
-              {status.agent && <Fact name="Agent's version"><bdi>{status.agent.version}</bdi>{tellFixed(status.agent)}</Fact>}
+              {status.agent && <Fact name="Agent's version"><Name text={status.agent.version} />{tellFixed(status.agent)}</Fact>}
               <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
               <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>
               <Fact name="Created"><TimeAgo time={status.createdAt} /></Fact>
@@ -38,11 +39,11 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
           </Card>
           <Card title="What is in it">
             <dl className={classes["facts"]}>
-              {status.game && <Fact name="Game"><bdi>{status.game.title}</bdi> {describeInstalled(status.game)}</Fact>}
+              {status.game && <Fact name="Game"><Name text={status.game.title} /> {describeInstalled(status.game)}</Fact>}
               <Fact name="Runtimes">{describeRuntimes(status) || "None yet"}</Fact>
               <Fact name="Size">{describeSize(status.resourcesInForce ?? status.resources)}</Fact>
               {status.addons.map((addon) => (
-                <Fact key={addon.name} name={titleOfAddon(addon.name)}><Stack gap={6} align="flex-start"><span>{describeAddon(addon).label}</span><OpenEditor addon={addon} status={status} /></Stack></Fact>
+                <Fact key={addon.name} name={<Name text={titleOfAddon(addon.name)} />}><Stack gap={6} align="flex-start"><span>{describeAddon(addon).label}</span><OpenEditor addon={addon} status={status} /></Stack></Fact>
               ))}
             </dl>
           </Card>
@@ -77,6 +78,6 @@ function Card({ title, children }: { title: string; children: ReactNode }) {
   return <Paper><Title order={2} mb="xs">{title}</Title>{children}</Paper>;
 }
 
-function Fact({ name, children }: { name: string; children: ReactNode }) {
+function Fact({ name, children }: { name: ReactNode; children: ReactNode }) {
   return <><dt>{name}</dt><dd>{children}</dd></>;
 }

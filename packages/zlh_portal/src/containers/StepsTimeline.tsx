@@ -3,6 +3,7 @@ import { Code, Group, Loader, Progress, Text, VisuallyHidden } from "@mantine/co
 import type { ContainerStatus, Step } from "../api/types";
 import { CheckIcon, ClockIcon, CrossIcon } from "../layout/icons";
 import { useServerNow } from "../layout/clock";
+import { Name } from "../layout/Name";
 import { capitalize } from "../layout/words";
 import classes from "./containers.module.css";
 import { isTicking, type Row, renderRows, summarize } from "./timeline";
@@ -55,7 +56,7 @@ function StepRow({ row, showsAll = false }: { row: Row; showsAll?: boolean }) {
         {state === "failed" && <CrossIcon />}
         {state === "running" && <Loader size={18} />}
       </span>
-      <span>{row.title}<VisuallyHidden>, {state}</VisuallyHidden></span>
+      <span><Name text={row.title} /><VisuallyHidden>, {state}</VisuallyHidden></span>
       <Text span size="xs" c="dimmed" lh="20px" className="numbers">{row.isWaiting ? "waiting" : row.state === "skipped" ? (showsAll ? "not done" : "not needed") : row.duration}</Text>
       {hasMore && (showsAll || row.state !== "done") && <StepMore row={row} />}
     </li>
@@ -67,7 +68,7 @@ function StepMore({ row }: { row: Row }) {
   return (
     <div className={classes["more"]}>
       {row.percent !== null && row.state === "running" && <Progress value={row.percent} size="xs" mt={6} aria-label={`${row.title}: ${row.percent} %`} />}
-      {row.message && <Text size="xs" c={hasFailed ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}>{row.message}</Text>}
+      {row.message && <Text size="xs" c={hasFailed ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}><Name text={row.message} /></Text>}
       {row.tries && <Text size="xs" c="dimmed" className="numbers" data-testid="tries">{capitalize(row.tries)}</Text>}
       {row.exitCode !== null && <Text size="xs" c="dimmed">Exit code {row.exitCode}</Text>}
       {row.output && (

@@ -1,6 +1,7 @@
 /** The two axes of a container in words that people understand; pure. */
 import type { Connection, ContainerStatus, Lifecycle } from "../api/types";
 import type { Words } from "../layout/tone";
+import { isolate } from "../layout/words";
 import { findResize, parseRuntimeStep } from "./stepNames";
 
 const LIFECYCLE: Readonly<Record<Lifecycle, Words>> = {
@@ -126,5 +127,5 @@ export function describeRuntimes(status: ContainerStatus): string {
 export function tellFixed({ canBeUpdated, fixedBecause }: NonNullable<ContainerStatus["agent"]>): string {
   if (canBeUpdated) return "";
   if (fixedBecause === null) return ", too old to be brought to another while it runs: restart the container from a newer template";
-  return `, and stays so: ${fixedBecause}`;
+  return `, and stays so: ${isolate(fixedBecause)}`;
 }

@@ -2,6 +2,7 @@
 import { Badge, Button, Code, Group, Stack, Text, Tooltip } from "@mantine/core";
 import type { Exposure, ListeningPort } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
+import { Name } from "../layout/Name";
 import { describeKind, describeReach } from "./listening";
 
 interface Props {
@@ -19,13 +20,13 @@ export function ListeningRow({ listening, exposure, mayChange, onPublish }: Prop
       <Stack gap={2} miw={0} flex="1 1 220px">
         <Group gap="sm">
           <Text fw={600} className="numbers" miw={52}>{listening.port}</Text>
-          <Text>{listening.process || "A program that cannot be seen"}</Text>
+          <Text>{listening.process ? <Name text={listening.process} /> : "A program that cannot be seen"}</Text>
           <Tooltip label={kind.meaning}><Badge variant="light" color="gray" tabIndex={0}>{kind.label}</Badge></Tooltip>
           {badge && <Badge variant="light" color="gray">{badge}</Badge>}
           {exposure && <AddressLink address={exposure.url} />}
         </Group>
-        {listening.command && <Code style={{ overflowWrap: "anywhere" }}>{listening.command}</Code>}
-        {listening.directory && <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>in {listening.directory}</Text>}
+        {listening.command && <Code style={{ overflowWrap: "anywhere" }}><Name text={listening.command} /></Code>}
+        {listening.directory && <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>in <Name text={listening.directory} /></Text>}
         {advice && <Text size="sm" c="dimmed">{advice}</Text>}
       </Stack>
       {mayChange && !exposure && (

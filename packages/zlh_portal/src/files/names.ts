@@ -2,6 +2,7 @@
  * Names of files as texts; pure. A byte that is no UTF-8 stands as one letter from U+10FE80 to U+10FEFF, whose last two
  * digits are the byte: such a text is sent back as it is, and shown with `\xE9` in its place.
  */
+import { hex } from "../layout/words";
 
 const FIRST = 0x10fe00;
 const ESCAPED = /[\u{10fe80}-\u{10feff}]/gu;
@@ -56,8 +57,4 @@ const ARCHIVES = /\.(zip|jar|tar|tgz|tar\.(gz|zst|xz|bz2)|txz|tbz2?|tzst)$/i;
 /** Tell whether a name is that of an archive that may be unpacked. */
 export function isArchive(name: string): boolean {
   return ARCHIVES.test(name);
-}
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).toUpperCase().padStart(digits, "0");
 }

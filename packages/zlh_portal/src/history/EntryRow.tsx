@@ -2,6 +2,7 @@
 import { Text } from "@mantine/core";
 import type { HistoryEntry } from "../api/types";
 import { CheckIcon, CrossIcon, DotIcon, WarnIcon } from "../layout/icons";
+import { Name } from "../layout/Name";
 import { TimeAgo } from "../layout/TimeAgo";
 import type { Tone } from "../layout/tone";
 import classes from "./history.module.css";
@@ -16,9 +17,9 @@ export function EntryRow({ entry }: { entry: HistoryEntry }) {
     <li className={classes["entry"]} data-tone={tone} data-testid="history-entry">
       <span className={classes["bullet"]} aria-hidden="true"><Icon /></span>
       <div className={classes["what"]}>
-        <Text size="sm" style={{ overflowWrap: "anywhere" }}>{entry.message}</Text>
+        <Text size="sm" style={{ overflowWrap: "anywhere" }}><Name text={entry.message} /></Text>
         <Text size="xs" c="dimmed" className="numbers" component="div">
-          {entry.subject !== null && <><span className={classes["subject"]}>{entry.subject}</span> · </>}{label} · <TimeAgo time={entry.at} /> · {moment(entry.at)}
+          {entry.subject !== null && <><span className={classes["subject"]}><Name text={entry.subject} /></span> · </>}{label} · <TimeAgo time={entry.at} /> · {moment(entry.at)}
         </Text>
       </div>
     </li>

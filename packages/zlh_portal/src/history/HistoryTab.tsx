@@ -7,6 +7,7 @@ import { EntryRow } from "./EntryRow";
 import classes from "./history.module.css";
 import { filterEntries, subjectsOf } from "./kinds";
 import { joinPages } from "./pages";
+import { isolate, showUnseen } from "../layout/words";
 import { useHistory } from "./queries";
 
 const ALL = "";
@@ -26,7 +27,7 @@ export function HistoryTab({ status }: { status: ContainerStatus }) {
         <Text size="sm" c="dimmed">What the container and its programs did. It is kept while the container exists, the newest thousand or so.</Text>
         <Select
           aria-label="Entries about" allowDeselect={false} w={220} searchable={names.size > 8} value={subject} onChange={(value) => setSubject(value ?? ALL)}
-          data={[{ value: ALL, label: "Everything" }, ...[...names].sort().map((name) => ({ value: name, label: name }))]}
+          data={[{ value: ALL, label: "Everything" }, ...[...names].sort().map((name) => ({ value: name, label: showUnseen(name) }))]}
         />
       </Group>
       {shown.length > 0 ? (
@@ -35,7 +36,7 @@ export function HistoryTab({ status }: { status: ContainerStatus }) {
         </Paper>
       ) : (
         <Paper data-testid="no-history">
-          <Text size="sm" c="dimmed">{entries.length === 0 ? "Nothing has happened yet." : `Nothing about ${subject} among the newest ${entries.length} entries.`}</Text>
+          <Text size="sm" c="dimmed">{entries.length === 0 ? "Nothing has happened yet." : `Nothing about ${isolate(subject)} among the newest ${entries.length} entries.`}</Text>
         </Paper>
       )}
       {query.error && <Problem error={query.error} title="The newest entries cannot be read" onRetry={() => void query.refetch()} />}

@@ -8,7 +8,7 @@ export function AddressLink({ address, canCopy = true }: { address: string; canC
   return (
     <Group gap={4} wrap="nowrap" miw={0}>
       {url ? (
-        <Anchor href={url.href} target="_blank" rel="noreferrer" size="sm" className="mono" truncate>{url.host}{url.pathname === "/" ? "" : url.pathname}</Anchor>
+        <Anchor href={url.href} target="_blank" rel="noopener noreferrer" size="sm" className="mono" truncate>{url.host}{url.pathname === "/" ? "" : url.pathname}</Anchor>
       ) : (
         <Text size="sm" className="mono" style={{ overflowWrap: "anywhere" }}>{address}</Text>
       )}

@@ -1,6 +1,8 @@
-/** A name that somebody chose: it breaks where it must, and its direction stays its own. */
+/** A text of one line that somebody chose: it breaks where it must, its direction stays its own, and nothing in it is hidden. */
+import { showUnseen } from "./words";
+
 const STYLE = { overflowWrap: "anywhere" } as const;
 
 export function Name({ text }: { text: string }) {
-  return <bdi style={STYLE}>{text}</bdi>;
+  return <bdi style={STYLE}>{showUnseen(text)}</bdi>;
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatAgo, formatBytes, formatDuration, formatUntil, isolate } from "./words";
+import { formatAgo, formatBytes, formatDuration, formatUntil, isolate, showUnseen } from "./words";
 
 it.each([
   [-5, "< 0.1 s"], [49, "< 0.1 s"], [430, "0.4 s"], [9_949, "9.9 s"], [9_960, "10 s"], [42_000, "42 s"], [59_600, "1 m 00 s"],
@@ -14,7 +14,14 @@ it.each([
   [-1, "over"], [0, "over"], [30, "in a minute"], [600, "in 10 min"], [7_300, "in 2 h"], [90_000, "in 25 h"], [604_800, "in 7 days"], [63_072_000, "in 2 years"],
 ])("%d s from now reads as %s", (s, words) => expect(formatUntil(s * 1000, 0)).toBe(words));
 
-it("isolates what somebody chose", () => expect(isolate("a")).toBe("\u2068a\u2069"));
+it("isolates what somebody chose, whatever would end that", () => {
+  expect(isolate("a")).toBe("\u2068a\u2069");
+  expect(isolate("a\u2069\u202eb")).toBe("\u2068a\\u2069\\u202Eb\u2069");
+});
+
+it.each([
+  ["photo\u202egpj.exe", "photo\\u202Egpj.exe"], ["a\u200b\ufeffb\x1b[2J\x9b", "a\\u200B\\uFEFFb\\x1B[2J\\x9B"], ["علي\u200cها 👩\u200d🚀 é", "علي\u200cها 👩\u200d🚀 é"],
+])("shows what is not seen of %j", (text, shown) => expect(showUnseen(text)).toBe(shown));
 
 it("never speaks of the future", () => expect(formatAgo(5_000, 0)).toBe("just now"));
 

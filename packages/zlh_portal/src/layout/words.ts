@@ -49,9 +49,25 @@ export function capitalize(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+// Controls but blanks, and letters that turn round or hide others. Those that join letters, and marks of direction, are of languages.
+const UNSEEN = /[\u0000-\u0008\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+/** Return a text of one line with whatever is not seen, and would act on what is, as its code: `a\u202Eb`. */
+export function showUnseen(text: string): string {
+  return text.replace(UNSEEN, (letter) => {
+    const code = letter.charCodeAt(0);
+    return code < 0x100 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`;
+  });
+}
+
 /** Return a text that somebody chose so that it cannot turn round the direction of the sentence it is put into. */
 export function isolate(text: string): string {
-  return `\u2068${text}\u2069`;
+  return `\u2068${showUnseen(text)}\u2069`;
+}
+
+/** Return a number in so many hexadecimal digits at least. */
+export function hex(value: number, digits: number): string {
+  return value.toString(16).toUpperCase().padStart(digits, "0");
 }
 
 function pad(value: number): string {

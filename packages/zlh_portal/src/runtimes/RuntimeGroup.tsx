@@ -5,6 +5,7 @@ import { useState } from "react";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus, RuntimeVerification } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
+import { Name } from "../layout/Name";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { formatBytes } from "../layout/words";
 import { useInstall, useRemove, useRepair, useRollback, useUpgrade, useVerify } from "./queries";
@@ -35,7 +36,7 @@ export function RuntimeGroup({ status, group, groups, mayChange, reason }: Props
   return (
     <Paper data-testid={`runtime-${group.name}`}>
       <Group justify="space-between" gap="xs">
-        <Title order={2}>{group.title} {group.title !== group.name && <Text span size="sm" c="dimmed" fw={400}>{group.name}</Text>}</Title>
+        <Title order={2} miw={0}><Name text={group.title} /> {group.title !== group.name && <Text span size="sm" c="dimmed" fw={400}><Name text={group.name} /></Text>}</Title>
         <Group gap={6} role="group" aria-label={`Actions on ${group.title}`}>
           {mayChange && newer && (
             <ActionButton size="compact-sm" variant="light" reason={reason} loading={upgrade.isPending} disabled={isBusy && !upgrade.isPending} onClick={() => upgrade.mutate({ name: group.name, version: newer }, { onError: complain(`${group.title} was not upgraded`) })}>

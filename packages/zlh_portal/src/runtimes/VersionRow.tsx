@@ -3,6 +3,7 @@ import { Badge, Code, Group, Stack, Text, Tooltip } from "@mantine/core";
 import type { InstalledRuntime, RuntimeVerification } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
 import { CopyButton } from "../layout/CopyButton";
+import { Name } from "../layout/Name";
 import { TimeAgo } from "../layout/TimeAgo";
 import { formatBytes } from "../layout/words";
 import { type Action, labelOf, offerActions, type Row } from "./rows";
@@ -32,7 +33,7 @@ export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayC
     <li className={classes["row"]} data-testid={`version-${row.name}-${row.version}`}>
       <Group justify="space-between" gap="xs" align="flex-start">
         <Group gap={8}>
-          <Text fw={600} className="numbers" style={{ overflowWrap: "anywhere" }}>{row.version}</Text>
+          <Text fw={600} className="numbers"><Name text={row.version} /></Text>
           <RowBadges row={row} />
         </Group>
         <Group gap={6} role="group" aria-label={`Actions on ${name}`}>
@@ -106,7 +107,7 @@ function Facts({ record }: { record: InstalledRuntime }) {
         {record.checkedAt !== null && <> · checked <TimeAgo time={record.checkedAt} /></>}
       </Text>
       <Text size="xs" c="dimmed" component="div" className={classes["origin"] ?? ""}>
-        <span>From <span className="mono">{record.source}</span></span>
+        <span>From <span className="mono"><Name text={record.source} /></span></span>
         <span className={classes["hash"]}>SHA-256 <Code title={record.sha256}>{record.sha256.slice(0, 12)}…</Code><CopyButton text={record.sha256} what="hash" /></span>
       </Text>
     </Stack>

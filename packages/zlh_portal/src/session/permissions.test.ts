@@ -23,7 +23,7 @@ describe("whyNot", () => {
   });
   it("blames the suspension, and keeps the customer's name to itself", () => {
     const me = sampleMe({ customers: [sampleCustomer({ name: "\u202eemca", suspended: true, permissions: VIEWER })] });
-    expect(whyNot(me, "containers:power", "c1")).toBe("\u2068\u202eemca\u2069 is suspended: one may look, and nothing more.");
+    expect(whyNot(me, "containers:power", "c1")).toBe("\u2068\\u202Eemca\u2069 is suspended: one may look, and nothing more.");
     expect(whyNot(me, "containers:view", "c1")).toBeNull();
   });
   it("lets nobody act who is not signed in", () => expect(whyNot(null, "account:manage")).toBe("You are not signed in."));

@@ -7,7 +7,7 @@ from typing import Any
 from zlh_api.agents.routes import REFUSED_BY_AGENT
 from zlh_api.containers.refusals import AgentTooOld, BeingDeleted, ContainerNotUp, ContainerOff, ContainerSuspended
 from zlh_api.files.refusals import SearchEmpty
-from zlh_api.files.rules import check_names
+from zlh_api.files.rules import check_names, check_roots
 from zlh_api.files.service import FileService, taking_nonsense
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.query import flag, one_of, page_limit, short_text
@@ -96,7 +96,10 @@ def note_body(call: Call) -> None:
 
 def _looking_endpoints(service: FileService) -> list[Endpoint]:
     async def roots(call: Call) -> FileRoots:
-        return (await service.ask(call.container, "GET", "/roots", FileRoots)).value
+        with taking_nonsense():
+            told = (await service.ask(call.container, "GET", "/roots", FileRoots)).value
+            check_roots(told.roots)
+        return told
 
     async def index(call: Call) -> Folder:
         asked = asked_of(call, PATH, ROOT, AFTER, LISTED, SORT, DESCENDING, FOLDERS_FIRST, HIDDEN)

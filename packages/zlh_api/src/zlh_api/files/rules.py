@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from zlh_common.schema.files import MAX_FILE_BYTES, FileEntry
+from zlh_common.schema.files import MAX_FILE_BYTES, FileEntry, FileRoot
 
 MAX_TAGS_CHARS, MAX_METADATA_CHARS = 2000, 8000
 _TAG = r'(?:W/)?"[\x21\x23-\x7e]{0,100}"'
@@ -189,6 +189,12 @@ def check_names(entries: Sequence[FileEntry], *, most: int) -> None:
         raise Nonsense(f"it lists {len(entries)} files where {most} were asked for")
     if any(entry.name in {"", ".", ".."} or "/" in entry.name or "\0" in entry.name for entry in entries):
         raise Nonsense("it lists a name that no file can have")
+
+
+def check_roots(roots: Sequence[FileRoot]) -> None:
+    """Raise Nonsense where two roots have one name, so that nobody could say which is meant."""
+    if len({root.name for root in roots}) < len(roots):
+        raise Nonsense("it has two roots of one name")
 
 
 def _describe(name: str) -> dict[str, str]:

@@ -152,6 +152,24 @@ class _BoundedConnection(RequestHandler):
         self._stop_clock()
         super().connection_lost(exc)
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer to its end; where it is the last one, say so at once, and take what still comes after that.
+
+        A connection that is closed while a byte is on its way is reset, and the client loses the answer that it had not
+        read yet.
+        """
+        finished = await super().finish_response(request, resp, start_time)
+        if resp.keep_alive is False and isinstance(resp, web.Response):
+            self._say_last()
+        return finished
+
+    def _say_last(self) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+
     def _start_clock(self) -> None:
         self._head_timer = self._loop.call_later(self._server.limits.head_s, self._give_up)
 

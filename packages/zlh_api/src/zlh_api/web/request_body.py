@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from zlh_api.web.endpoint import ANY_TYPE, JSON, Endpoint
+from zlh_api.web.large_bodies import ENDS_CONNECTION
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.schema.structs import convert, find_ignored, find_unkept_text, parse_document
 
@@ -57,6 +58,8 @@ async def read_body(endpoint: Endpoint, request: web.Request) -> Any:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             raw = await request.read()
     except TimeoutError:
+        # Nobody knows where the next request would begin.
+        request[ENDS_CONNECTION] = True
         raise BodyTooSlow from None
     if not raw and endpoint.is_body_optional:
         raw = b"{}"

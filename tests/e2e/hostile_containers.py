@@ -1,0 +1,72 @@
+"""A container whose agent was put out, and another program has its place, its key and its address."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+
+from e2e.stack import WAIT_S, Stack
+from zlh_common.names import CONTAINER_MARK
+
+TESTS = Path(__file__).parents[1]
+PROGRAM = TESTS / "fakes/hostile_agent.py"
+
+
+@asynccontextmanager
+async def taken_over(stack: Stack, vmid: int, log: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """Have a container's agent be the hostile one, and return once the API hears that one; its log is at `log`."""
+    config = stack.home / f"containers/{vmid}/root/etc/zlh/agent.toml"
+    owner = _owner(stack, vmid)
+    program = await asyncio.to_thread(_start, config, owner, log)
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while not await _is_heard(stack, vmid):
+                _end_agents(stack, vmid, but=program.pid)
+                assert program.poll() is None, await asyncio.to_thread(log.read_text)
+                await asyncio.sleep(0.2)
+        yield program
+    finally:
+        program.kill()
+        await asyncio.to_thread(program.wait)
+
+
+def _owner(stack: Stack, vmid: int) -> str:
+    agent = next(each for each in stack.programs("agent") if _is_of(stack, vmid, each))
+    return agent.environ()[CONTAINER_MARK]
+
+
+def _start(config: Path, owner: str, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, str(PROGRAM), "zlh_agent", "--config", str(config)],
+            env={**os.environ, "PYTHONPATH": str(TESTS), CONTAINER_MARK: owner},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+async def _is_heard(stack: Stack, vmid: int) -> bool:
+    report = await stack.status(vmid)
+    return report["connection"] == "online" and "<img" in (report["agent"] or {"version": ""})["version"]
+
+
+def _end_agents(stack: Stack, vmid: int, *, but: int) -> None:
+    for agent in stack.programs("agent"):
+        if agent.pid != but and _is_of(stack, vmid, agent):
+            agent.kill()
+
+
+def _is_of(stack: Stack, vmid: int, agent: psutil.Process) -> bool:
+    try:
+        return any(word.startswith(f"{stack.home}/containers/{vmid}/") for word in agent.cmdline())
+    except psutil.Error:
+        return False

@@ -1,0 +1,155 @@
+"""Whatever strangers call things and whatever an agent says: the portal shows it as text, and stays as it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, expect
+
+from e2e.browser import PATIENCE_MS, sign_in
+from e2e.hostile_containers import taken_over
+from e2e.hostile_looks import Watch
+from e2e.stack import Stack
+from e2e.test_accessible import rest
+from fakes.hostile_agent import END
+from fakes.hostile_words import ELSEWHERE, TEXTS
+
+pytestmark = [pytest.mark.real("chromium", "portal"), pytest.mark.timeout(900)]
+
+OF_DEV = (
+    "overview", "processes", "processes/web", "terminal", "files", "metrics", "history", "ports", "runtimes", "addons",
+    "settings",
+)  # fmt: skip
+OF_PLATFORM = ("standing", "customers", "users", "agents", "edge", "audit-log")
+NARROW: ViewportSize = {"width": 390, "height": 844}
+# What would run a script or fetch something, and what of the browser's words tells that it is not done.
+ATTEMPTS = {
+    "document.body.innerHTML = '<img src=x onerror=window.hostile=1>'": "TrustedHTML",
+    "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')": "TrustedHTML",
+    "const made = document.createElement('script'); made.text = 'window.hostile=2'; document.body.append(made)": (
+        "TrustedScript"
+    ),
+    "setTimeout('window.hostile=4')": "TrustedScript",
+    "document.body.setAttribute('onclick', 'window.hostile=5')": "TrustedScript",
+    "trustedTypes.createPolicy('another', {createHTML: text => text})": "trusted-types",
+    f"new Image().src = 'https://{ELSEWHERE}/i'": "img-src",
+    f"fetch('https://{ELSEWHERE}/f').catch(() => 0)": "connect-src",
+    f"const made = document.createElement('iframe'); made.src = 'https://{ELSEWHERE}/'; document.body.append(made)": (
+        "frame-src"
+    ),
+}
+LOG = "hostile.log"
+MINE = "what I had copied"
+
+
+def _may_stand(letter: str) -> bool:
+    return letter.isprintable()
+
+
+# As somebody may call a customer, give a reason or name a token: one line without controls, of 64 characters.
+NAMES = tuple(name for text in TEXTS if (name := "".join(filter(_may_stand, text))[:64].strip()))
+
+
+@pytest.fixture
+async def hostile_vmid(stack: Stack, own_vmid: int, tmp_path: Path) -> AsyncIterator[int]:
+    """A container with a process, of which a hostile program tells."""
+    body = {"argv": ["/bin/sh", "-c", "exec sleep 1000", *TEXTS], "environment": {"TEXT": "".join(TEXTS)}}
+    status, answer = await stack.call("PUT", f"/api/containers/{own_vmid}/processes/web", body)
+    assert status < 300, answer
+    async with taken_over(stack, own_vmid, tmp_path / LOG):
+        yield own_vmid
+
+
+async def copy(context: BrowserContext, page: Page, stack: Stack) -> None:
+    """Have something in the clipboard, which a page may then read and write."""
+    await context.grant_permissions(["clipboard-read", "clipboard-write"], origin=stack.dev["portalUrl"].rstrip("/"))
+    await page.evaluate("text => navigator.clipboard.writeText(text)", MINE)
+
+
+async def walk(page: Page, watch: Watch, address: str, places: tuple[str, ...]) -> list[str]:
+    """Return what is wrong with pages below an address, once each of them has come to rest."""
+    wrong: list[str] = []
+    for place in places:
+        await page.goto(f"{address}/{place}")
+        await rest(page)
+        assert await page.get_by_text("broke", exact=False).count() == 0, place
+        if place in {"terminal", "processes/web"}:
+            await expect(page.locator(".xterm-rows")).to_contain_text(END)
+        wrong += await watch.look(place)
+    return wrong
+
+
+async def test_whatever_an_agent_says_is_shown_and_does_nothing(
+    page: Page, stack: Stack, hostile_vmid: int, tmp_path: Path
+) -> None:
+    """Every tab stays, on a telephone: nothing is made of its texts, nothing runs, nothing is asked for elsewhere."""
+    await page.set_viewport_size(NARROW)
+    watch = Watch(page.context, page)
+    await sign_in(page, stack)
+    await copy(page.context, page, stack)
+    wrong = await watch.look("the list")
+    wrong += await walk(page, watch, f"{stack.dev['portalUrl']}/containers/{hostile_vmid}", OF_DEV)
+    wrong += await walk(page, watch, f"{stack.dev['portalUrl']}/platform", OF_PLATFORM)
+    assert await page.evaluate("navigator.clipboard.readText()") == MINE
+    # Whoever looks at what was printed answers nothing of it: that would be typed into a shell.
+    assert "typed" not in await asyncio.to_thread((tmp_path / LOG).read_text)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+async def customers(stack: Stack) -> AsyncIterator[list[str]]:
+    """Give ids of customers that are called whatever one may be called."""
+    made: list[str] = []
+    try:
+        for name in NAMES:
+            # Each is kept as soon as it is there, to be removed whatever comes after it.
+            made += [await make(stack, name)]
+        yield made
+    finally:
+        for customer in made:
+            await stack.call("DELETE", f"/api/customers/{customer}")
+
+
+async def test_whatever_people_call_things_is_shown_and_does_nothing(
+    page: Page, stack: Stack, customers: list[str]
+) -> None:
+    """Customers have any names, are suspended for any reasons, and invite anybody; the audit log tells of all of it."""
+    await page.set_viewport_size(NARROW)
+    watch = Watch(page.context, page)
+    await sign_in(page, stack)
+    portal = stack.dev["portalUrl"]
+    wrong = await walk(page, watch, f"{portal}/platform", OF_PLATFORM)
+    wrong += await walk(page, watch, portal, ("customers", "containers/new", "account/tokens"))
+    for customer in customers:
+        wrong += await walk(page, watch, f"{portal}/customers/{customer}", ("members", "settings", "audit-log"))
+    assert not wrong, "\n".join(wrong)
+
+
+async def make(stack: Stack, name: str) -> str:
+    """Return the id of a customer of this name that is suspended for a hostile reason, with somebody invited."""
+    status, customer = await stack.call("POST", "/api/customers", {"name": name})
+    assert status == 201, customer
+    path = f"/api/customers/{customer['id']}"
+    invitation = {"email": f"'<img/src=x/onerror=window.hostile=1>@{ELSEWHERE}", "role": "viewer"}
+    for where, body in (("/invitations", invitation), ("/suspend", {"reason": " ".join(TEXTS)[:500]})):
+        status, answer = await stack.call("POST", path + where, body)
+        assert status < 300, answer
+    return str(customer["id"])
+
+
+async def test_markup_and_scripts_that_get_into_a_page_are_refused(browser: Browser, stack: Stack) -> None:
+    """What a mistake of ours would let in is stopped by the page's own policy, and each way of it told as blocked."""
+    page = await (await browser.new_context()).new_page()
+    await sign_in(page, stack)
+    blocked: list[str] = []
+    page.on("console", lambda said: blocked.append(said.text))
+    for attempt, rule in ATTEMPTS.items():
+        await page.evaluate(f"try {{ {attempt} }} catch (refused) {{ console.error(`${{refused}}`) }}")
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while not any(rule in said for said in blocked):
+                await page.wait_for_timeout(50)
+        blocked.clear()
+    assert await page.evaluate("window.hostile") is None
