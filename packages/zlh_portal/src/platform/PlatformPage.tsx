@@ -1,4 +1,4 @@
-/** What operators see: how everything stands, the edge, all customers, all users, and what was done. */
+/** What operators see: how everything stands, all containers, the edge, all customers, all users, and what was done. */
 import { Skeleton, Stack, Tabs, Title } from "@mantine/core";
 import { Suspense } from "react";
 import { useNavigate, useParams } from "react-router";
@@ -9,6 +9,7 @@ import { usePageTitle } from "../layout/title";
 import { useWhyNot } from "../session/session";
 
 const StandingTab = lazily("StandingTab", () => import("./StandingTab"));
+const ContainersTab = lazily("ContainersTab", () => import("./ContainersTab"));
 const EdgeTab = lazily("EdgeTab", () => import("./EdgeTab"));
 const AgentsTab = lazily("AgentsTab", () => import("./AgentsTab"));
 const CustomersTab = lazily("CustomersTab", () => import("./CustomersTab"));
@@ -17,6 +18,7 @@ const PlatformAuditLog = lazily("PlatformAuditLog", () => import("./PlatformAudi
 
 const TABS = {
   standing: { label: "Standing", show: () => <StandingTab /> },
+  containers: { label: "Containers", show: () => <ContainersTab /> },
   edge: { label: "Edge", show: () => <EdgeTab /> },
   agents: { label: "Agents", show: () => <AgentsTab /> },
   customers: { label: "Customers", show: () => <CustomersTab /> },
