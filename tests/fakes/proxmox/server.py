@@ -27,6 +27,7 @@ Handler = Callable[..., Any]
 CALLS: list[tuple[str, str, Handler, str]] = [
     ("GET", r"/nodes", guests.list_nodes, ""),
     ("GET", r"/cluster/resources", guests.list_resources, ""),
+    ("GET", r"/cluster/ha/status/manager_status", guests.read_manager, "Sys.Audit"),
     ("GET", r"/cluster/nextid", guests.next_id, ""),
     ("GET", r"/cluster/firewall/options", firewall.read_datacenter, "Sys.Audit"),
     ("GET", r"/nodes/(?P<node>[^/]+)/firewall/options", firewall.read_node, "Sys.Audit"),

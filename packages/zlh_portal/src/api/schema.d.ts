@@ -2150,6 +2150,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/platform/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How tries of steps ended, of all containers, newest first
+         * @description Kept for 30 days, and no more than the last million; also of containers that are gone.
+         */
+        get: operations["listJournal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/platform/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The machines that containers are on, what each holds, and which has no room or is away */
+        get: operations["getNodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/platform/rollouts": {
         parameters: {
             query?: never;
@@ -2610,6 +2647,12 @@ export interface components {
          * @enum {string}
          */
         ArchiveFormat: "tar.gz" | "tar.zst" | "zip";
+        /**
+         * AttemptOutcome
+         * @description How a try ended.
+         * @enum {string}
+         */
+        AttemptOutcome: "done" | "failed" | "waited";
         /**
          * AuditEntry
          * @description One act. `hash` covers everything here and the hash of the entry before it in the same chain.
@@ -4019,6 +4062,12 @@ export interface components {
             versionId: string | null;
         };
         /**
+         * NodeState
+         * @description How a node is, as far as the driver can tell.
+         * @enum {string}
+         */
+        NodeState: "full" | "maintenance" | "offline" | "online" | "unknown";
+        /**
          * Offer
          * @description An addon that is offered.
          */
@@ -4273,6 +4322,40 @@ export interface components {
             /** @default 0 */
             size: number;
             title: string;
+        };
+        /**
+         * PlatformNode
+         * @description One machine; what the driver cannot tell is null.
+         */
+        PlatformNode: {
+            containers: {
+                [key: string]: number;
+            };
+            cores: number | null;
+            diskMib: number | null;
+            freeDiskMib: number | null;
+            isUsed: boolean;
+            memoryMib: number | null;
+            name: string;
+            promisedMemoryMib: number | null;
+            reason: string | null;
+            reservedCpu: number;
+            reservedDiskMib: number;
+            reservedMemoryMib: number;
+            since: string;
+            state: components["schemas"]["NodeState"];
+            usedMemoryMib: number | null;
+        };
+        /**
+         * PlatformNodes
+         * @description `GET /api/platform/nodes`: looked at for this answer.
+         */
+        PlatformNodes: {
+            driver: string;
+            enforced: string[];
+            nodes: components["schemas"]["PlatformNode"][];
+            trouble: string | null;
+            unplaced: number;
         };
         /**
          * Player
@@ -5091,6 +5174,31 @@ export interface components {
             state: components["schemas"]["StepState"];
             /** @default null */
             transfer: components["schemas"]["Transfer"] | null;
+        };
+        /**
+         * StepAttempt
+         * @description One try of one step of one container.
+         */
+        StepAttempt: {
+            at: string;
+            attempt: number;
+            code: string | null;
+            customerId: string | null;
+            durationMs: number | null;
+            id: string;
+            name: string | null;
+            outcome: components["schemas"]["AttemptOutcome"];
+            reason: string | null;
+            step: string;
+            vmid: number;
+        };
+        /**
+         * StepAttemptPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        StepAttemptPage: {
+            items: components["schemas"]["StepAttempt"][];
+            next?: string;
         };
         /**
          * StepState
@@ -31813,6 +31921,257 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EdgeStatus"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listJournal: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                before?: string;
+                /** @description So many items at most. */
+                limit?: number;
+                /** @description The number of a container, also of one that is gone. */
+                container?: number;
+                /** @description The name of a step, such as `create-guest`. */
+                step?: string;
+                /** @description Only those that ended so. */
+                outcome?: "done" | "failed" | "waited";
+                /** @description The code of a failure, or of a wait. */
+                code?: string;
+                /** @description None that ended before. */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How tries of steps ended, of all containers, newest first */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepAttemptPage"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getNodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The machines that containers are on, what each holds, and which has no room or is away */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlatformNodes"];
                 };
             };
             /**

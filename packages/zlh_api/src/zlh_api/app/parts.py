@@ -21,7 +21,7 @@ from zlh_api.app.dns import open_dns
 from zlh_api.app.driver import open_driver
 from zlh_api.app.edge import open_directory, open_traefik
 from zlh_api.app.mods import find_mod_target, open_mods
-from zlh_api.app.settings import open_settings, proxy_setting, rate_settings
+from zlh_api.app.settings import open_settings, proxy_setting, rate_settings, state_limits
 from zlh_api.app.upkeep import Upkeep, make_upkeep
 from zlh_api.app.wishes import Wishes, make_wishes
 from zlh_api.artifacts.serving import routes as artifact_routes
@@ -58,9 +58,13 @@ from zlh_api.mods import routes as mod_routes
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import Modrinth
 from zlh_api.mods.service import ModService
+from zlh_api.nodes import routes as node_routes
+from zlh_api.nodes.service import NodesService
 from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
 from zlh_api.quotas import routes as quota_routes
+from zlh_api.reconcile import routes as reconcile_routes
+from zlh_api.reconcile.attempts import AttemptsService
 from zlh_api.reconcile.steps import Ports
 from zlh_api.rollouts import routes as rollout_routes
 from zlh_api.rollouts.service import RolloutService
@@ -88,6 +92,8 @@ class Parts:
     agents: Agents
     wishes: Wishes
     upkeep: Upkeep
+    attempts: AttemptsService
+    nodes: NodesService
     superseded: SupersededSockets
     consoles: ConsoleProxy
     standings: StandingsService
@@ -149,6 +155,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             agents=agents,
             wishes=wishes,
             upkeep=upkeep,
+            attempts=AttemptsService(database, clock),
+            nodes=NodesService(database, driver, state_limits(config, driver), clock),
             superseded=SupersededSockets(agents.client),
             consoles=ConsoleProxy(consoles),
             standings=StandingsService(apart, wishes.accounts.last_use),
@@ -228,6 +236,8 @@ def _upkeep_endpoints(parts: Parts) -> list[Endpoint]:
         *audit_routes.endpoints(parts.upkeep.auditor),
         *proof_routes.endpoints(parts.upkeep.proofs, others=(rollouts.render_metrics,)),
         *rollout_routes.endpoints(rollouts),
+        *node_routes.endpoints(parts.nodes),
+        *reconcile_routes.endpoints(parts.attempts),
         *audit_log_routes.endpoints(parts.audit_log),
     ]
 
