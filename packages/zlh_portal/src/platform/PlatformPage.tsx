@@ -1,4 +1,4 @@
-/** What operators see: how everything stands, all containers, the edge, all customers, all users, and what was done. */
+/** What operators see: how everything stands, all containers, the machines that they are on, what was done for them, the edge, all customers, all users, and what was done. */
 import { Skeleton, Stack, Tabs, Title } from "@mantine/core";
 import { Suspense } from "react";
 import { useNavigate, useParams } from "react-router";
@@ -10,6 +10,8 @@ import { useWhyNot } from "../session/session";
 
 const StandingTab = lazily("StandingTab", () => import("./StandingTab"));
 const ContainersTab = lazily("ContainersTab", () => import("./ContainersTab"));
+const NodesTab = lazily("NodesTab", () => import("./NodesTab"));
+const JournalTab = lazily("JournalTab", () => import("./JournalTab"));
 const EdgeTab = lazily("EdgeTab", () => import("./EdgeTab"));
 const AgentsTab = lazily("AgentsTab", () => import("./AgentsTab"));
 const CustomersTab = lazily("CustomersTab", () => import("./CustomersTab"));
@@ -19,6 +21,8 @@ const PlatformAuditLog = lazily("PlatformAuditLog", () => import("./PlatformAudi
 const TABS = {
   standing: { label: "Standing", show: () => <StandingTab /> },
   containers: { label: "Containers", show: () => <ContainersTab /> },
+  nodes: { label: "Nodes", show: () => <NodesTab /> },
+  journal: { label: "Journal", show: () => <JournalTab /> },
   edge: { label: "Edge", show: () => <EdgeTab /> },
   agents: { label: "Agents", show: () => <AgentsTab /> },
   customers: { label: "Customers", show: () => <CustomersTab /> },

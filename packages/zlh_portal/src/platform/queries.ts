@@ -6,6 +6,7 @@ import type { AuditStatus } from "../api/types";
 
 export const AUDIT = ["audit"] as const;
 const POLL_MS = 3_000;
+const NODES_MS = 10_000;
 
 export function useAudit() {
   return useQuery({
@@ -21,6 +22,15 @@ export function useEdge() {
     queryKey: ["edge"],
     queryFn: ({ signal }) => take(client.GET("/api/platform/edge", { signal })),
     refetchInterval: ({ state }) => (state.error && asApiError(state.error).status === 404 ? false : POLL_MS),
+  });
+}
+
+/** The nodes, looked at for each answer. */
+export function useNodes() {
+  return useQuery({
+    queryKey: ["nodes"],
+    queryFn: ({ signal }) => take(client.GET("/api/platform/nodes", { signal })),
+    refetchInterval: ({ state }) => (state.error && asApiError(state.error).status === 404 ? false : NODES_MS),
   });
 }
 
