@@ -79,8 +79,9 @@ export function useInvitations(customer: string) {
   });
 }
 
-export function useUsage(customer: string) {
+export function useUsage(customer: string, enabled = true) {
   return useQuery({
+    enabled,
     queryKey: usageOf(customer),
     refetchInterval: POLL_MS,
     queryFn: async ({ signal }) => (await take(client.GET("/api/customers/{customer}/usage", { ...at(customer), signal }))).items,

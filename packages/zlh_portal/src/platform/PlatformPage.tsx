@@ -14,6 +14,7 @@ const NodesTab = lazily("NodesTab", () => import("./NodesTab"));
 const JournalTab = lazily("JournalTab", () => import("./JournalTab"));
 const EdgeTab = lazily("EdgeTab", () => import("./EdgeTab"));
 const AgentsTab = lazily("AgentsTab", () => import("./AgentsTab"));
+const CatalogTab = lazily("CatalogTab", () => import("./CatalogTab"));
 const CustomersTab = lazily("CustomersTab", () => import("./CustomersTab"));
 const UsersTab = lazily("UsersTab", () => import("./UsersTab"));
 const PlatformAuditLog = lazily("PlatformAuditLog", () => import("./PlatformAuditLog"));
@@ -25,6 +26,7 @@ const TABS = {
   journal: { label: "Journal", show: () => <JournalTab /> },
   edge: { label: "Edge", show: () => <EdgeTab /> },
   agents: { label: "Agents", show: () => <AgentsTab /> },
+  catalog: { label: "Catalog", show: () => <CatalogTab /> },
   customers: { label: "Customers", show: () => <CustomersTab /> },
   users: { label: "Users", show: () => <UsersTab /> },
   "audit-log": { label: "Audit log", show: () => <PlatformAuditLog /> },

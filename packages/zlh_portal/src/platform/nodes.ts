@@ -46,9 +46,9 @@ export function sharesOf(node: PlatformNode): Share[] {
   const promised = promisedMemoryMib ?? reservedMemoryMib;
   return [
     ...(usedMemoryMib === null ? [] : [shareOf("Memory in use", usedMemoryMib, memoryMib)]),
-    shareOf(promisedMemoryMib === null ? "Memory of containers" : "Memory of all guests", promised, memoryMib),
+    shareOf(promisedMemoryMib === null ? "Memory promised" : "Memory promised to all guests", promised, memoryMib),
     ...(usedDisk === null ? [] : [shareOf("Disk in use", usedDisk, diskMib)]),
-    shareOf("Disk of containers", reservedDiskMib, diskMib),
+    shareOf("Disk promised", reservedDiskMib, diskMib),
   ];
 }
 

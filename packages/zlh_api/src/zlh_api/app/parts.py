@@ -24,11 +24,13 @@ from zlh_api.app.mods import find_mod_target, open_mods
 from zlh_api.app.settings import open_settings, proxy_setting, rate_settings, state_limits
 from zlh_api.app.upkeep import Upkeep, make_upkeep
 from zlh_api.app.wishes import Wishes, make_wishes
+from zlh_api.artifacts.promotion import Promotion
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit import routes as audit_routes
 from zlh_api.audit_log import routes as audit_log_routes
 from zlh_api.audit_log.service import AuditLog
+from zlh_api.catalog import decision_routes
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.circuit import Circuits
@@ -214,6 +216,7 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     mods = ModService(parts.modrinth, client, parts.clock, find_target=parts.find_mod_target, agent_port=port)
     return [
         *catalog_routes.endpoints(parts.catalog),
+        *decision_routes.endpoints(parts.catalog, Promotion(config.artifacts.folder, config.artifacts.keys)),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, wishes.live, games),
         *game_routes.endpoints(games),
