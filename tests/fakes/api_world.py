@@ -31,7 +31,7 @@ from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import Accounts, make_accounts
 from zlh_api.app.agents import Agents
 from zlh_api.app.parts import Parts, make_endpoints, make_gate
-from zlh_api.app.settings import proxy_setting
+from zlh_api.app.settings import proxy_setting, state_limits
 from zlh_api.app.upkeep import Upkeep
 from zlh_api.app.wishes import Wishes
 from zlh_api.artifacts.serving.served_tree import ServedTree
@@ -65,11 +65,13 @@ from zlh_api.games.model import GamePool
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import Modrinth
+from zlh_api.nodes.service import NodesService
 from zlh_api.once.service import Once
 from zlh_api.proof.port import CertificateSight, NameLinks
 from zlh_api.proof.report import ProofReports
 from zlh_api.proof.service import Prober, ProofSetting, Sights
 from zlh_api.quotas.service import QuotaService
+from zlh_api.reconcile.attempts import AttemptsService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.step_figures import StepFigures
@@ -422,6 +424,8 @@ class World:
             agents=Agents(self.agents, self.authority, self.rotation),
             wishes=self._wishes(),
             upkeep=self._upkeep(),
+            attempts=AttemptsService(self.database, self.clock),
+            nodes=NodesService(self.database, self.driver, state_limits(self.config(), self.driver), self.clock),
             superseded=SupersededSockets(self.agents),
             consoles=ConsoleProxy(consoles),
             standings=StandingsService(self.another_pool(max_connections=1), self.accounts.last_use),

@@ -17,6 +17,7 @@ from zlh_api.drivers.port import (
     GuestSeen,
     Identity,
     NetworkOpen,
+    NodeSeen,
     Warrant,
 )
 from zlh_common.names import OwnerMark, Vmid
@@ -45,6 +46,7 @@ class FakeDriver:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.guests: dict[Vmid, FakeGuest] = {}
+        self.nodes: list[NodeSeen] = []
         self.taken_addresses: set[str] = set()
         # So long does a guest take that is asked to stop, one after the other.
         self.orderly_stop_s = 0.0
@@ -96,6 +98,11 @@ class FakeDriver:
                 )
                 for vmid, guest in self.guests.items()
             ]
+
+    async def list_nodes(self, _usual: Resources) -> list[NodeSeen]:
+        """Return the nodes of the test, or one that holds everything."""
+        async with self.faults.call("list_nodes"):
+            return self.nodes or [NodeSeen("memory", is_online=True)]
 
     async def is_address_free(self, address: str) -> bool:
         """Tell whether nobody answers at an address."""

@@ -373,3 +373,12 @@ async def test_two_guests_at_once_do_not_mind_each_other(rig: Rig, authority: Au
     assert states == [Guest.ABSENT, Guest.RUNNING, Guest.RUNNING]
     await asyncio.gather(*(bench.act("destroy") for bench in benches))
     assert [await rig.leftovers(bench.plan) for bench in benches] == [[], [], []]
+
+
+async def test_the_machines_that_guests_are_on_are_told(bench: Bench) -> None:
+    """Each has a name of its own, and a guest that is there is on one of them that is online."""
+    await bench.act("create")
+    nodes = await bench.driver.list_nodes(Resources(cpu=0.1, memory_mib=128, disk_mib=512))
+    assert len({node.name for node in nodes}) == len(nodes) > 0
+    holding = [node for node in nodes if node.vmids is None or bench.warrant.plan.vmid in node.vmids]
+    assert [node.is_online for node in holding] == [True]

@@ -544,3 +544,42 @@ async def test_a_node_is_filled_no_further_than_it_holds(trial: Trial) -> None:
     with pytest.raises(NoNodeFits, match="pve1: 512 MiB of memory are free and 2048 wanted"):
         await trial.driver.ensure_created(third.plan, third)
     await other.close()
+
+
+async def test_nodes_are_told_as_the_cluster_shows_them(trial: Trial) -> None:
+    """One that is down has no figures, one in maintenance is named, one that is full says what it lacks."""
+    await trial.bring("create")
+    vmid = trial.warrant.plan.vmid
+    cluster = trial.cluster
+    cluster.nodes["pve2"].is_up = False
+    cluster.nodes["pve3"].is_maintained = True
+    cluster.nodes["pve3"].used_memory = cluster.nodes["pve3"].memory
+    cluster.move(vmid, "pve1")
+    first, second, third = await trial.driver.list_nodes(Resources())
+    assert (first.name, first.is_online, first.lack, first.cores) == ("pve1", True, None, 16)
+    assert first.vmids is not None
+    assert vmid in first.vmids
+    assert (first.memory_mib, first.disk_mib) == (64 * 1024, 1000 * 1024)
+    assert (second.is_online, second.memory_mib, second.lack) == (False, None, "it is not online")
+    assert third.is_in_maintenance
+    assert third.lack is not None
+    assert "MiB of memory are free" in third.lack
+
+
+async def test_a_cluster_without_high_availability_has_nobody_in_maintenance(trial: Trial) -> None:
+    """Its manager knows no node, which is no fault."""
+    trial.cluster.has_high_availability = False
+    trial.cluster.nodes["pve3"].is_maintained = True
+    nodes = await trial.driver.list_nodes(Resources())
+    assert [node.is_in_maintenance for node in nodes] == [False, False, False]
+
+
+async def test_a_node_that_is_configured_and_not_there_is_told(trial: Trial) -> None:
+    """Whoever spelled it wrong sees it among the others."""
+    settings = trial.world.settings()
+    settings = replace(settings, recipe=replace(settings.recipe, nodes=("pve1", "pve9")))
+    driver = make_driver(settings)
+    nodes = {node.name: node for node in await driver.list_nodes(Resources())}
+    await driver.close()
+    assert (nodes["pve9"].is_online, nodes["pve9"].lack) == (False, "the cluster has no such node")
+    assert [name for name, node in nodes.items() if node.is_used] == ["pve1", "pve9"]

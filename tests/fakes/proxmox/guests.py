@@ -43,6 +43,14 @@ def list_resources(cluster: Cluster, user: str, given: Given) -> list[dict[str, 
     return [entry for entry in everything if kinds is None or entry["type"] in kinds]
 
 
+def read_manager(cluster: Cluster, _user: str, given: Given) -> dict[str, Any]:
+    """`GET /cluster/ha/status/manager_status`: a cluster without high availability has a manager that knows nobody."""
+    check(given, {})
+    states = {node.name: "maintenance" if node.is_maintained else "online" for node in cluster.nodes.values()}
+    status = {"master_node": next(iter(states)), "node_status": states, "service_status": {}}
+    return {"manager_status": status if cluster.has_high_availability else {}, "lrm_status": {}, "quorum": {}}
+
+
 def next_id(cluster: Cluster, _user: str, _given: Given) -> str:
     """`GET /cluster/nextid`: reserves nothing, and is a string."""
     return str(next(number for number in range(100, 10**6) if number not in cluster.guests))

@@ -35,6 +35,7 @@ CALLS: list[tuple[str, str, Handler, str]] = [
     ("GET", r"/nodes/(?P<node>[^/]+)/storage/(?P<storage>[^/]+)/content", sites.list_content, ""),
     ("GET", r"/nodes", guests.list_nodes, ""),
     ("GET", r"/cluster/resources", guests.list_resources, ""),
+    ("GET", r"/cluster/ha/status/manager_status", guests.read_manager, "Sys.Audit"),
     ("GET", r"/cluster/nextid", guests.next_id, ""),
     ("GET", r"/cluster/firewall/options", firewall.read_datacenter, "Sys.Audit"),
     ("GET", r"/nodes/(?P<node>[^/]+)/firewall/options", firewall.read_node, "Sys.Audit"),

@@ -43,6 +43,7 @@ class Node:
     used_memory: int = 4 * GIB
     disk: int = 1000 * GIB
     is_up: bool = True
+    is_maintained: bool = False
     firewall: dict[str, Any] = field(default_factory=dict)
     clock_ahead_s: float = 0.0
     storages: dict[str, dict[str, Any]] = field(
@@ -122,6 +123,7 @@ class Cluster:
         self.vnets: dict[str, str] = {}
         self.storage = "local-lvm"
         self.is_storage_shared = False
+        self.has_high_availability = True
         self.templates = {"local:vztmpl/zlh.tar.zst"}
         self.firewall: dict[str, Any] = {"enable": 1}
         # Where guests keep their files, and where a mounted one is seen.

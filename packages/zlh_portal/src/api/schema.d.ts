@@ -2133,6 +2133,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/platform/catalog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every published version, in whichever channel, and whether this API can sign decisions about them */
+        get: operations["getPublishedCatalog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/platform/catalog/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a published version stable, a candidate or the default, and sign that at once
+         * @description The same decision made once more comes to the same, so a lost answer may be asked for again.
+         */
+        post: operations["decideVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/platform/edge": {
         parameters: {
             query?: never;
@@ -2142,6 +2179,43 @@ export interface paths {
         };
         /** How the edge stands: proxy, files, DNS providers, certificates, containers at fault */
         get: operations["getEdge"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/platform/journal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How tries of steps ended, of all containers, newest first
+         * @description Kept for 30 days, and no more than the last million; also of containers that are gone.
+         */
+        get: operations["listJournal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/platform/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The machines that containers are on, what each holds, and which has no room or is away */
+        get: operations["getNodes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2611,6 +2685,12 @@ export interface components {
          */
         ArchiveFormat: "tar.gz" | "tar.zst" | "zip";
         /**
+         * AttemptOutcome
+         * @description How a try ended.
+         * @enum {string}
+         */
+        AttemptOutcome: "done" | "failed" | "waited";
+        /**
          * AuditEntry
          * @description One act. `hash` covers everything here and the hash of the entry before it in the same chain.
          */
@@ -3058,6 +3138,40 @@ export interface components {
             role: components["schemas"]["Role"];
             suspended: boolean;
         };
+        /**
+         * DecideVersion
+         * @description One decision. `makeDefault` goes with `promote`.
+         */
+        DecideVersion: {
+            act: components["schemas"]["DecisionAct"];
+            /** @enum {string} */
+            kind: "addon" | "agent" | "runtime";
+            /** @default false */
+            makeDefault: boolean;
+            name: string;
+            version: string;
+        };
+        /**
+         * DecidedVersion
+         * @description How it is now. It was signed and published before this answer.
+         */
+        DecidedVersion: {
+            /** @enum {string} */
+            channel: "candidate" | "stable";
+            default: string;
+            defaultBefore: string;
+            isChanged: boolean;
+            /** @enum {string} */
+            kind: "addon" | "agent" | "runtime";
+            name: string;
+            version: string;
+        };
+        /**
+         * DecisionAct
+         * @description What is decided about one version.
+         * @enum {string}
+         */
+        DecisionAct: "default" | "demote" | "promote";
         /**
          * Dependency
          * @description Something that the API needs; some tell more of themselves than this.
@@ -4019,6 +4133,12 @@ export interface components {
             versionId: string | null;
         };
         /**
+         * NodeState
+         * @description How a node is, as far as the driver can tell.
+         * @enum {string}
+         */
+        NodeState: "full" | "maintenance" | "offline" | "online" | "unknown";
+        /**
          * Offer
          * @description An addon that is offered.
          */
@@ -4275,6 +4395,40 @@ export interface components {
             title: string;
         };
         /**
+         * PlatformNode
+         * @description One machine; what the driver cannot tell is null.
+         */
+        PlatformNode: {
+            containers: {
+                [key: string]: number;
+            };
+            cores: number | null;
+            diskMib: number | null;
+            freeDiskMib: number | null;
+            isUsed: boolean;
+            memoryMib: number | null;
+            name: string;
+            promisedMemoryMib: number | null;
+            reason: string | null;
+            reservedCpu: number;
+            reservedDiskMib: number;
+            reservedMemoryMib: number;
+            since: string;
+            state: components["schemas"]["NodeState"];
+            usedMemoryMib: number | null;
+        };
+        /**
+         * PlatformNodes
+         * @description `GET /api/platform/nodes`: looked at for this answer.
+         */
+        PlatformNodes: {
+            driver: string;
+            enforced: string[];
+            nodes: components["schemas"]["PlatformNode"][];
+            trouble: string | null;
+            unplaced: number;
+        };
+        /**
          * Player
          * @description Somebody who plays now.
          */
@@ -4518,6 +4672,36 @@ export interface components {
             code: string;
             message: string;
             step: string;
+        };
+        /**
+         * PublishedCatalog
+         * @description `GET /api/platform/catalog`: what can be decided about, and whether here.
+         */
+        PublishedCatalog: {
+            commandOptions: string;
+            maySign: boolean;
+            offers: components["schemas"]["PublishedOffer"][];
+        };
+        /**
+         * PublishedOffer
+         * @description All versions of one name, the newest first.
+         */
+        PublishedOffer: {
+            /** @enum {string} */
+            kind: "addon" | "agent" | "runtime";
+            name: string;
+            title: string;
+            versions: components["schemas"]["PublishedVersion"][];
+        };
+        /**
+         * PublishedVersion
+         * @description One version in the catalog, in whichever channel.
+         */
+        PublishedVersion: {
+            /** @enum {string} */
+            channel: "candidate" | "stable";
+            default: boolean;
+            version: string;
         };
         /**
          * PutMod
@@ -5091,6 +5275,31 @@ export interface components {
             state: components["schemas"]["StepState"];
             /** @default null */
             transfer: components["schemas"]["Transfer"] | null;
+        };
+        /**
+         * StepAttempt
+         * @description One try of one step of one container.
+         */
+        StepAttempt: {
+            at: string;
+            attempt: number;
+            code: string | null;
+            customerId: string | null;
+            durationMs: number | null;
+            id: string;
+            name: string | null;
+            outcome: components["schemas"]["AttemptOutcome"];
+            reason: string | null;
+            step: string;
+            vmid: number;
+        };
+        /**
+         * StepAttemptPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        StepAttemptPage: {
+            items: components["schemas"]["StepAttempt"][];
+            next?: string;
         };
         /**
          * StepState
@@ -31795,6 +32004,326 @@ export interface operations {
             };
         };
     };
+    getPublishedCatalog: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every published version, in whichever channel, and whether this API can sign decisions about them */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublishedCatalog"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decideVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "act": "promote",
+                 *       "kind": "runtime",
+                 *       "makeDefault": true,
+                 *       "name": "node",
+                 *       "version": "24.19.0"
+                 *     }
+                 */
+                "application/json": components["schemas"]["DecideVersion"];
+            };
+        };
+        responses: {
+            /** @description Make a published version stable, a candidate or the default, and sign that at once */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecidedVersion"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `targets_key_absent`: The API does not have what signs the catalog; a command beside the key does it.
+             *     - `decision_refused`: The decision does not fit to what is published; `reasonCode` says why.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `decision_unsure`: Whoever was to decide ended without a word; what is offered is the old or the new. */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getEdge: {
         parameters: {
             query?: never;
@@ -31813,6 +32342,257 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EdgeStatus"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listJournal: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                before?: string;
+                /** @description So many items at most. */
+                limit?: number;
+                /** @description The number of a container, also of one that is gone. */
+                container?: number;
+                /** @description The name of a step, such as `create-guest`. */
+                step?: string;
+                /** @description Only those that ended so. */
+                outcome?: "done" | "failed" | "waited";
+                /** @description The code of a failure, or of a wait. */
+                code?: string;
+                /** @description None that ended before. */
+                since?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How tries of steps ended, of all containers, newest first */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepAttemptPage"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getNodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The machines that containers are on, what each holds, and which has no room or is away */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlatformNodes"];
                 };
             };
             /**

@@ -88,6 +88,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "authority.adopt": "Go by the CAs of the folder",
   "remains.remove": "Remove what a container has left",
   "records.forget": "Forget a DNS provider that is configured no more",
+  "catalog.decide": "Decide about a version in the catalog",
   "rollout.start": "Begin a roll-out of the agent",
   "rollout.pause": "Pause a roll-out",
   "rollout.resume": "Go on with a roll-out",

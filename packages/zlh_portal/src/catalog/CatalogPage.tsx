@@ -38,7 +38,7 @@ export function CatalogPage() {
         aria-label="Search the catalog" placeholder="Name, version, edition, licence…" type="search" leftSection={<SearchIcon />} maw={420}
         value={search} onChange={(event) => setParameters(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })}
       />
-      <Section title="Runtimes" query={{ ...runtimes, data: runtimes.data?.runtimes }} search={search} empty="No runtime is offered, so no dev environment can be created. Ask your operator.">
+      <Section title="Runtimes" query={{ ...runtimes, data: runtimes.data?.runtimes }} search={search} empty="No runtime is offered, so no dev environment can be created. Whoever runs this installation publishes them with zlh-api artifacts build and publish.">
         {(offer) => <OfferCard key={offer.name} offer={offer} isRuntime />}
       </Section>
       <Section title="Addons" query={addons} search={search} empty="No addon is offered here, such as an editor in the browser.">

@@ -9,6 +9,7 @@ import { useValidation } from "../catalog/queries";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { beginGame, complainAboutGame, wishOfGame } from "../games/choice";
 import { GameFields } from "../games/GameFields";
+import { useUsage } from "../customers/queries";
 import { errorsOfVariables, fieldOf } from "../games/variables";
 import { Problem } from "../layout/Problem";
 import { customersWith } from "../session/permissions";
@@ -18,8 +19,11 @@ import { KeyRing } from "./idempotency";
 import { complainAboutName } from "./name";
 import { useContainers, useCreateContainer } from "./queries";
 import { ResourceFields } from "./ResourceFields";
+import { findShortage } from "./presets";
+import { SizePresets } from "./SizePresets";
 import { FIELDS, wishBetween } from "./sizes";
 import { SpecPreview } from "./SpecPreview";
+import { tellNext } from "./whatNext";
 import { NO_CHOICE, wishOf, WORKSPACE_FIELDS } from "./workspace";
 import { WorkspaceFields } from "./WorkspaceFields";
 
@@ -43,7 +47,8 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const [name, setName] = useState("");
   const [choice, setChoice] = useState<RuntimeChoice>(() => firstChoice(runtimes, parameters.get("runtime")));
   const [size, setSize] = useState(limits.default);
-  const [wantsEditor, setWantsEditor] = useState(false);
+  // Most people come for a place to write in, and it can be taken out again.
+  const [wantsEditor, setWantsEditor] = useState(true);
   const [workspace, setWorkspace] = useState(NO_CHOICE);
   const [game, setGame] = useState(() => beginGame(templates.find(({ name: each }) => each === parameters.get("template")) ?? templates[0]));
 
@@ -73,6 +78,8 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const unfit = Object.fromEntries(validation.data?.problems.map((problem) => [problem.field, problem.message]) ?? []);
   const isUnfit = Object.keys(unfitting).length > 0;
   const mustAgree = !isDev && template?.eula != null && !game.agrees;
+  const { data: uses } = useUsage(customerId ?? "", customerId !== null);
+  const shortage = findShortage(uses ?? [], size);
   // A refusal is about what was sent; it goes as soon as that is changed.
   const change = (act: () => void) => {
     create.reset();
@@ -131,14 +138,17 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
             />
           )}
           <Input.Wrapper label="Size" labelElement="div" description="It can be changed later; the disk can only grow.">
-            <div style={{ marginTop: 10 }}><ResourceFields value={size} limits={limits} errors={refused?.fields ?? {}} onChange={(next) => change(() => setSize(next))} /></div>
+            <SizePresets value={size} limits={limits} onChange={(next) => change(() => setSize(next))} />
+            <div style={{ marginTop: 14 }}><ResourceFields value={size} limits={limits} errors={{ ...shortage.fields, ...refused?.fields }} onChange={(next) => change(() => setSize(next))} /></div>
           </Input.Wrapper>
           {isDev && <WorkspaceFields value={workspace} errors={pick(refused?.fields ?? {}, WORKSPACE_FIELDS)} onChange={(next) => change(() => setWorkspace(next))} />}
           <SpecPreview wish={wish} />
+          {shortage.all && <Alert color="orange" title="No room for another container" data-testid="no-room">{shortage.all}</Alert>}
+          <Text size="sm" c="dimmed" data-testid="what-next">{tellNext({ isDev, hasEditor: wish.enableCodeServer, title: isDev ? (runtimes.find(({ name: each }) => each === choice.runtime)?.title ?? null) : (template?.title ?? null) })}</Text>
           <Group justify="flex-end">
             {mustAgree && <Text size="xs" c="dimmed">First agree to what the game asks for.</Text>}
             <Button variant="default" component={Link} to="/">Cancel</Button>
-            <Button type="submit" loading={create.isPending} disabled={complaint !== null || isUnfit || mustAgree || validation.data?.ok === false}>Create container</Button>
+            <Button type="submit" loading={create.isPending} disabled={shortage.all !== null || complaint !== null || isUnfit || mustAgree || validation.data?.ok === false}>Create container</Button>
           </Group>
         </Stack>
       </Paper>

@@ -1,6 +1,9 @@
 /** Whose containers the list shows, where there are several customers. */
 import { Select } from "@mantine/core";
 
+/** Of thousands so many are offered; whoever wants another types its name. */
+const SHOWN = 50;
+
 interface Props {
   customers: ReadonlyMap<string, string>;
   value: string | null;
@@ -10,7 +13,7 @@ interface Props {
 export function CustomerFilter({ customers, value, onChange }: Props) {
   return (
     <Select
-      aria-label="Filter by customer" placeholder="All customers" clearable searchable flex="1 1 150px" maw={{ base: "none", sm: 210 }} value={value} onChange={onChange}
+      aria-label="Filter by customer" placeholder="All customers" clearable searchable limit={SHOWN} nothingFoundMessage="No such customer" flex="1 1 150px" maw={{ base: "none", sm: 210 }} value={value} onChange={onChange}
       data={[...customers].map(([id, label]) => ({ value: id, label }))}
     />
   );

@@ -11,7 +11,7 @@ export function EmptyList({ reason }: { reason: string | null }) {
         <Title order={2}>No containers yet</Title>
         <Text c="dimmed" size="sm">
           A container is a small machine of your own: a runtime such as Node.js or Go is installed in it, you work in its
-          terminal, and a port that your program listens on gets a web address.
+          terminal or in an editor in the browser, and a port that your program listens on gets a web address. Or it is a game server, with an address that players type.
         </Text>
         {reason === null ? <Button component={Link} to="/containers/new" leftSection={<PlusIcon />} mt="xs">Create container</Button> : <Text size="sm">{reason}</Text>}
       </Stack>

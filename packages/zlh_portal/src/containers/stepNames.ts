@@ -34,6 +34,11 @@ const TITLES: Readonly<Record<string, string>> = {
   forget: "Forget it",
 };
 
+/** Every step that the platform itself takes, by its title. */
+export const PLATFORM_STEPS: readonly { value: string; label: string }[] = Object.entries(TITLES)
+  .filter(([name]) => !["prepare-workspace", "allow-sudo", "clone-repository", "run-start-script"].includes(name))
+  .map(([value, label]) => ({ value, label }));
+
 /** What an agent does for one runtime, as the name of its step tells. */
 export interface RuntimeStep {
   kind: "install" | "remove";

@@ -14,7 +14,9 @@ const invitationsOf = (customer: string) => [...keyOf(customer), "invitations"] 
 const usageOf = (customer: string) => [...keyOf(customer), "usage"] as const;
 
 const PAGE = 50;
+const LARGE_PAGE = 200;
 const POLL_MS = 20_000;
+const ALL_FRESH_MS = 60_000;
 
 const at = (customer: string) => ({ params: { path: { customer } } });
 
@@ -27,6 +29,24 @@ export function useCustomers(q: string, enabled = true) {
     getNextPageParam: ({ next }: Page<Customer>) => next,
     queryFn: ({ pageParam, signal }) =>
       take(client.GET("/api/customers", { params: { query: { limit: PAGE, ...(q ? { q } : {}), ...(pageParam ? { after: pageParam } : {}) } }, signal })),
+  });
+}
+
+/** All customers, however many pages they fill: those of whom only the name is shown. */
+export function useAllCustomers(enabled: boolean) {
+  return useQuery({
+    queryKey: [...LIST, "all"],
+    enabled,
+    staleTime: ALL_FRESH_MS,
+    queryFn: async ({ signal }) => {
+      const all: Customer[] = [];
+      for (let after: string | undefined; ; ) {
+        const page: Page<Customer> = await take(client.GET("/api/customers", { params: { query: { limit: LARGE_PAGE, ...(after ? { after } : {}) } }, signal }));
+        all.push(...page.items);
+        if (page.next === undefined) return all;
+        after = page.next;
+      }
+    },
   });
 }
 
@@ -59,8 +79,9 @@ export function useInvitations(customer: string) {
   });
 }
 
-export function useUsage(customer: string) {
+export function useUsage(customer: string, enabled = true) {
   return useQuery({
+    enabled,
     queryKey: usageOf(customer),
     refetchInterval: POLL_MS,
     queryFn: async ({ signal }) => (await take(client.GET("/api/customers/{customer}/usage", { ...at(customer), signal }))).items,

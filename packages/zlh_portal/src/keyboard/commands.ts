@@ -43,6 +43,11 @@ export function pagesFor(me: Me | undefined): Command[] {
     whyNot(me, "platform:view") === null
       ? [
           command("Platform", "Standing", { go: "/platform/standing" }, { words: "audit findings drift operator" }),
+          command("Platform", "Containers of everybody", { go: "/platform/containers" }, { words: "table sort all" }),
+          command("Platform", "Nodes", { go: "/platform/nodes" }, { words: "hosts machines memory disk full maintenance" }),
+          command("Platform", "Journal", { go: "/platform/journal" }, { words: "steps attempts failed failures retries" }),
+          command("Platform", "Agents", { go: "/platform/agents" }, { words: "versions roll-out rollout update" }),
+          command("Platform", "Promote versions", { go: "/platform/catalog" }, { words: "catalog demote default candidate stable publish" }),
           command("Platform", "Edge", { go: "/platform/edge" }, { words: "traefik dns routes" }),
           command("Platform", "All customers", { go: "/platform/customers" }),
           command("Platform", "All users", { go: "/platform/users" }),

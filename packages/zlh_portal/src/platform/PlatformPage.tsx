@@ -1,4 +1,4 @@
-/** What operators see: how everything stands, the edge, all customers, all users, and what was done. */
+/** What operators see: how everything stands, all containers, the machines that they are on, what was done for them, the edge, all customers, all users, and what was done. */
 import { Skeleton, Stack, Tabs, Title } from "@mantine/core";
 import { Suspense } from "react";
 import { useNavigate, useParams } from "react-router";
@@ -9,16 +9,24 @@ import { usePageTitle } from "../layout/title";
 import { useWhyNot } from "../session/session";
 
 const StandingTab = lazily("StandingTab", () => import("./StandingTab"));
+const ContainersTab = lazily("ContainersTab", () => import("./ContainersTab"));
+const NodesTab = lazily("NodesTab", () => import("./NodesTab"));
+const JournalTab = lazily("JournalTab", () => import("./JournalTab"));
 const EdgeTab = lazily("EdgeTab", () => import("./EdgeTab"));
 const AgentsTab = lazily("AgentsTab", () => import("./AgentsTab"));
+const CatalogTab = lazily("CatalogTab", () => import("./CatalogTab"));
 const CustomersTab = lazily("CustomersTab", () => import("./CustomersTab"));
 const UsersTab = lazily("UsersTab", () => import("./UsersTab"));
 const PlatformAuditLog = lazily("PlatformAuditLog", () => import("./PlatformAuditLog"));
 
 const TABS = {
   standing: { label: "Standing", show: () => <StandingTab /> },
+  containers: { label: "Containers", show: () => <ContainersTab /> },
+  nodes: { label: "Nodes", show: () => <NodesTab /> },
+  journal: { label: "Journal", show: () => <JournalTab /> },
   edge: { label: "Edge", show: () => <EdgeTab /> },
   agents: { label: "Agents", show: () => <AgentsTab /> },
+  catalog: { label: "Catalog", show: () => <CatalogTab /> },
   customers: { label: "Customers", show: () => <CustomersTab /> },
   users: { label: "Users", show: () => <UsersTab /> },
   "audit-log": { label: "Audit log", show: () => <PlatformAuditLog /> },

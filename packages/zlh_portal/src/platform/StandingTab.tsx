@@ -1,5 +1,6 @@
 /** How the platform stands: what books and world disagree on, what is being worked on, and who looks. */
-import { Alert, Button, Group, Paper, SimpleGrid, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { Alert, Anchor, Button, Group, Paper, SimpleGrid, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { Link } from "react-router";
 import type { AuditReport, AuditStatus, QueueFigures } from "../api/types";
 import { useServerNow } from "../layout/clock";
 import { Problem } from "../layout/Problem";
@@ -60,7 +61,10 @@ function LastLook({ report }: { report: AuditReport }) {
 function Queue({ queue }: { queue: QueueFigures }) {
   return (
     <section aria-labelledby="queue">
-      <Title order={2} fz="lg" mb="xs" id="queue">Containers on their way</Title>
+      <Group justify="space-between" gap="xs" mb="xs">
+        <Title order={2} fz="lg" id="queue">Containers on their way</Title>
+        <Anchor component={Link} to="/platform/journal?outcome=failed" size="sm">What failed lately</Anchor>
+      </Group>
       <SimpleGrid cols={{ base: 2, xs: 4 }} spacing="sm" data-testid="queue">
         {figuresOf(queue).map(({ label, value, isAlarming }) => (
           <Paper key={label} p="sm">

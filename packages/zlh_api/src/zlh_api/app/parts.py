@@ -22,14 +22,16 @@ from zlh_api.app.driver import open_driver
 from zlh_api.app.edge import open_directory, open_traefik
 from zlh_api.app.mods import find_mod_target, open_mods
 from zlh_api.app.monitoring import make_monitor
-from zlh_api.app.settings import open_settings, proxy_setting, rate_settings
+from zlh_api.app.settings import open_settings, proxy_setting, rate_settings, state_limits
 from zlh_api.app.upkeep import Upkeep, make_upkeep
 from zlh_api.app.wishes import Wishes, make_wishes
+from zlh_api.artifacts.promotion import Promotion
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit import routes as audit_routes
 from zlh_api.audit_log import routes as audit_log_routes
 from zlh_api.audit_log.service import AuditLog
+from zlh_api.catalog import decision_routes
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.circuit import Circuits
@@ -61,9 +63,13 @@ from zlh_api.mods.modrinth import Modrinth
 from zlh_api.mods.service import ModService
 from zlh_api.monitoring import routes as monitoring_routes
 from zlh_api.monitoring.service import Sources
+from zlh_api.nodes import routes as node_routes
+from zlh_api.nodes.service import NodesService
 from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
 from zlh_api.quotas import routes as quota_routes
+from zlh_api.reconcile import routes as reconcile_routes
+from zlh_api.reconcile.attempts import AttemptsService
 from zlh_api.reconcile.steps import Ports
 from zlh_api.rollouts import routes as rollout_routes
 from zlh_api.rollouts.service import RolloutService
@@ -92,6 +98,8 @@ class Parts:
     agents: Agents
     wishes: Wishes
     upkeep: Upkeep
+    attempts: AttemptsService
+    nodes: NodesService
     superseded: SupersededSockets
     consoles: ConsoleProxy
     standings: StandingsService
@@ -129,8 +137,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         agents = await stack.enter_async_context(open_agents(config, database, clock))
         traefik = await stack.enter_async_context(open_traefik(config))
         driver = await stack.enter_async_context(open_driver(config, circuits))
-        source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
-        catalog = CatalogService(source, config.channels, clock)
+        catalog = _make_catalog(config, clock)
         stack.push_async_callback(catalog.close)
         dns = await stack.enter_async_context(open_dns(config, circuits, clock))
         directory = await stack.enter_async_context(open_directory(config, circuits))
@@ -156,6 +163,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             agents=agents,
             wishes=wishes,
             upkeep=upkeep,
+            attempts=AttemptsService(database, clock),
+            nodes=NodesService(database, driver, state_limits(config, driver), clock),
             superseded=SupersededSockets(agents.client),
             consoles=ConsoleProxy(consoles),
             standings=StandingsService(apart, wishes.accounts.last_use),
@@ -175,6 +184,11 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             open_calls=OpenCalls(open_settings(config.rate_limits)),
             modrinth=modrinth,
         )
+
+
+def _make_catalog(config: ApiConfig, clock: Clock) -> CatalogService:
+    source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
+    return CatalogService(source, config.channels, clock)
 
 
 def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
@@ -224,6 +238,7 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     mods = ModService(parts.modrinth, client, parts.clock, find_target=parts.find_mod_target, agent_port=port)
     return [
         *catalog_routes.endpoints(parts.catalog),
+        *decision_routes.endpoints(parts.catalog, Promotion(config.artifacts.folder, config.artifacts.keys)),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, wishes.live, games),
         *game_routes.endpoints(games),
@@ -244,6 +259,8 @@ def _upkeep_endpoints(parts: Parts) -> list[Endpoint]:
     return [
         *audit_routes.endpoints(parts.upkeep.auditor),
         *proof_routes.endpoints(parts.upkeep.proofs),
+        *node_routes.endpoints(parts.nodes),
+        *reconcile_routes.endpoints(parts.attempts),
         *audit_log_routes.endpoints(parts.audit_log),
     ]
 

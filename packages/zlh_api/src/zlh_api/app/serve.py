@@ -109,6 +109,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.directory_watch.run()),
             group.create_task(parts.agents.rotation.run()),
             group.create_task(parts.superseded.run()),
+            group.create_task(parts.attempts.run()),
+            group.create_task(parts.nodes.run()),
             group.create_task(parts.cuts.run()),
             group.create_task(parts.rollouts.run()),
             *(group.create_task(work.run()) for work in due.values()),

@@ -35,6 +35,7 @@ from zlh_common.schema.catalog import (
     Channel,
     NamedOffers,
     Offer,
+    OfferKind,
     RuntimeOffer,
     RuntimeOffers,
     RuntimeVersionOffer,
@@ -44,6 +45,7 @@ from zlh_common.schema.catalog import (
     ValidateRuntime,
     Validation,
 )
+from zlh_common.schema.catalog_decisions import PublishedOffer, PublishedVersion
 from zlh_common.schema.structs import convert
 from zlh_common.schema.template import CatalogTemplate, TemplateVersion
 
@@ -269,6 +271,16 @@ class CatalogService:
         ]
         return TemplateOffers(items=tuple(offer for offer in offers if offer.versions))
 
+    def published(self) -> tuple[PublishedOffer, ...]:
+        """Return all that is published in whichever channel; raise CatalogNotLoaded."""
+        catalog = self.current()
+        kinds: tuple[tuple[OfferKind, Sequence[CatalogOffer]], ...] = (
+            ("runtime", catalog.runtimes),
+            ("addon", catalog.addons),
+            ("agent", catalog.agents),
+        )
+        return tuple(render_published(kind, offer) for kind, offers in kinds for offer in offers)
+
     def summary(self, *, is_operator: bool) -> CatalogSummary:
         """Return which catalog there is; also where there is none."""
         catalog, fetched = self._catalog, self._fetched
@@ -345,6 +357,14 @@ def render_template(offer: CatalogTemplate, versions: Sequence[TemplateVersion])
             for entry in versions
         ),
     )
+
+
+def render_published(kind: OfferKind, offer: CatalogOffer) -> PublishedOffer:
+    """Return one name with all of its versions."""
+    versions = tuple(
+        PublishedVersion(version=each.version, channel=each.channel, default=each.default) for each in offer.versions
+    )
+    return PublishedOffer(kind=kind, name=offer.name, title=offer.title, versions=versions)
 
 
 def render_version(entry: CatalogVersion) -> RuntimeVersionOffer:

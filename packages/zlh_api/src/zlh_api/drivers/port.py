@@ -136,6 +136,30 @@ class FoundGuest:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeSeen:
+    """One machine that guests are on, as far as the driver can honestly tell; None is what it cannot."""
+
+    name: str
+    # Whether its cluster reaches it, and whether people have taken it out of service there.
+    is_online: bool
+    is_in_maintenance: bool = False
+    # Whether new guests may be made on it at all.
+    is_used: bool = True
+    # What it lacks for a guest of the usual size, to follow its name.
+    lack: str | None = None
+    cores: int | None = None
+    memory_mib: int | None = None
+    used_memory_mib: int | None = None
+    # What all guests on it may use together, those of others included.
+    promised_memory_mib: int | None = None
+    # Of the storage that guests are put on.
+    disk_mib: int | None = None
+    free_disk_mib: int | None = None
+    # Which numbers are on it; None where all of ours are.
+    vmids: frozenset[Vmid] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What makes a guest's agent the one that we dial: PEM texts, and the root by which it believes the catalog."""
 
@@ -198,6 +222,13 @@ class ContainerDriver(Protocol):
 
     async def survey(self) -> list[FoundGuest]:
         """Return everything that stands where guests of ours could, strangers included, in few calls for all."""
+        ...
+
+    async def list_nodes(self, usual: Resources) -> list[NodeSeen]:
+        """Return the machines that guests are on, or could be; raise GuestFailed, SystemAway.
+
+        `usual` are the limits of a guest that asks for nothing: a node without room for it is full.
+        """
         ...
 
     async def is_address_free(self, address: str) -> bool:

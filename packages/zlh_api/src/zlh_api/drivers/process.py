@@ -34,12 +34,15 @@ from zlh_api.drivers.port import (
     GuestPlan,
     GuestSeen,
     Identity,
+    NodeSeen,
     Warrant,
 )
+from zlh_api.drivers.this_machine import look_at_machine
 from zlh_api.marked_processes import SharedLook, ask_all, end_all, find_alive, find_marked, find_marks, is_marked
 from zlh_common.durable_files import write_durably
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
 from zlh_common.processes import ProcessIdentity, is_alive, read_identity
+from zlh_common.schema.resources import Resources
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
@@ -114,6 +117,10 @@ class ProcessDriver:
         state = await asyncio.to_thread(self._find_agent, plan.owner, marks)
         # Without its agent what it has supervised goes on.
         return GuestSeen(state, is_tidy=state is Guest.RUNNING or not marks.get(plan.owner))
+
+    async def list_nodes(self, usual: Resources) -> list[NodeSeen]:
+        """Return this machine."""
+        return [await asyncio.to_thread(look_at_machine, self._root, usual)]
 
     async def survey(self) -> list[FoundGuest]:
         """Return every folder at a number, and whatever else lies among them."""

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.step_attempts import AttemptOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,43 @@ class PutIdentity:
     trusts: tuple[int, int] | None
     # How many of the wishes for another one it is younger than.
     done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ends: attempts of one moment follow each other by number."""
+
+    at: datetime
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantedAttempts:
+    """Which attempts are asked for, the newest first."""
+
+    limit: int
+    before: Place | None = None
+    vmid: int | None = None
+    step: str | None = None
+    outcome: AttemptOutcome | None = None
+    code: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One row, with the name that its container has now."""
+
+    place: Place
+    vmid: int
+    name: str | None
+    customer_id: str | None
+    step: str
+    attempt: int
+    outcome: AttemptOutcome
+    code: str | None
+    reason: str | None
+    duration_ms: int | None
 
 
 class LeaseLost(ZlhError):

@@ -37,7 +37,7 @@ from zlh_api.games.model import GamePool
 from zlh_api.games.port_rules import find_missing, find_ping, wanted_ports
 from zlh_api.games.server_rules import ServerNotReady, describe_server_absence, is_agent_too_old
 from zlh_api.history import hand_edits
-from zlh_api.reconcile import store
+from zlh_api.reconcile import journal, store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.identity_rules import Lack, find_lacks, knows_trust
 from zlh_api.reconcile.model import LeaseLost, PutIdentity
@@ -503,6 +503,7 @@ class Steps:
         written = parse_kept(container.records_written).written
         left = {name: each.names for name, each in written.items() if name not in asked and each.names}
         async with self._ports.database.transaction() as connection:
+            await journal.journal_forgotten(connection, warrant.claim)
             await store.delete_container(connection, warrant.claim, left)
 
 

@@ -40,9 +40,11 @@ from zlh_api.drivers.port import (
     GuestSeen,
     Identity,
     NetworkOpen,
+    NodeSeen,
     Right,
     Warrant,
 )
+from zlh_api.drivers.this_machine import look_at_machine
 from zlh_common.durable_files import write_durably
 from zlh_common.names import OwnerMark
 from zlh_common.schema.resources import Resources
@@ -102,6 +104,10 @@ class LxcDriver:
                     await self._sweep(right, owner, place)
         await self._unmount_stopped(right)
         await self._unpin_strangers(right)
+
+    async def list_nodes(self, usual: Resources) -> list[NodeSeen]:
+        """Return this host."""
+        return [await asyncio.to_thread(look_at_machine, self._settings.root, usual)]
 
     async def survey(self) -> list[FoundGuest]:
         """Return everything below the root, and other containers of LXC that hold addresses of our block."""

@@ -22,6 +22,7 @@ from zlh_api.drivers.port import (
     GuestSeen,
     Identity,
     NetworkOpen,
+    NodeSeen,
     Warrant,
 )
 from zlh_api.drivers.proxmox import sizes
@@ -31,12 +32,14 @@ from zlh_api.drivers.proxmox.guest_files import NodeShell, ShellAccess
 from zlh_api.drivers.proxmox.making import Making, Recipe
 from zlh_api.drivers.proxmox.mark import parse_addresses, parse_mark, parse_owner_tag
 from zlh_api.drivers.proxmox.network_rule import Surroundings
-from zlh_api.drivers.proxmox.refusals import GuestLocked, ProxmoxRefused, ProxmoxUnsure
+from zlh_api.drivers.proxmox.node_looks import find_maintained, render_nodes
+from zlh_api.drivers.proxmox.refusals import GuestLocked, ProxmoxDenied, ProxmoxRefused, ProxmoxUnsure
 from zlh_api.drivers.proxmox.tasks import Polling, parse_upid, wait_ended
 from zlh_api.drivers.proxmox.whereabouts import MAKING, MOUNTING, NODE, UPID, Found, Whereabouts
 from zlh_api.reconcile.model import LeaseLost
 from zlh_common.errors import ZlhError
 from zlh_common.names import Vmid, parse_host
+from zlh_common.schema.resources import Resources
 
 log = structlog.get_logger()
 
@@ -123,6 +126,25 @@ class ProxmoxDriver:
     async def survey(self) -> list[FoundGuest]:
         """Return every guest of the cluster; ours are known by their tags, or where those are missing by their mark."""
         return [await self._survey_one(entry) for entry in await self._whereabouts.list_guests()]
+
+    async def list_nodes(self, usual: Resources) -> list[NodeSeen]:
+        """Return the nodes of the cluster, and those that are configured and that it does not have."""
+        recipe = self._settings.recipe
+        listed = await self._client.get("/cluster/resources")
+        return render_nodes(
+            listed,
+            storage=recipe.storage,
+            allowed=recipe.nodes,
+            maintained=await self._find_maintained(),
+            usual=usual,
+        )
+
+    async def _find_maintained(self) -> frozenset[str]:
+        """Return the nodes in maintenance; none where the cluster has no high availability, or does not tell."""
+        try:
+            return find_maintained(await self._client.get("/cluster/ha/status/manager_status"))
+        except (ProxmoxRefused, ProxmoxDenied):
+            return frozenset()
 
     async def is_address_free(self, address: str) -> bool:
         """Tell whether an address is neither one of the surroundings' nor a guest's, and nobody answers there."""

@@ -1,0 +1,1 @@
+"""The machines that containers are on: how they are, and what they hold."""

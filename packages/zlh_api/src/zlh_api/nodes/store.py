@@ -1,0 +1,78 @@
+"""SQL of nodes: since when each is as it is, and what ours on it may use together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from zlh_api.database.pool import Connection
+from zlh_api.nodes.rules import Load
+from zlh_common.names import Vmid
+from zlh_common.schema.resources import Resources
+
+# A container of which nobody has said how large it is has these.
+_SIZE = Resources()
+# Only what has become another is written: this is asked for again and again.
+_NOTE = """
+with seen as (select * from unnest($1::text[], $2::text[]) as x(name, state)),
+gone as (delete from nodes_seen where not name = any($1)),
+changed as (
+    insert into nodes_seen as n (name, state) select x.name, x.state from seen x
+    where not exists (select from nodes_seen o where o.name = x.name and o.state = x.state)
+    on conflict (name) do update set state = excluded.state,
+        since = case when n.state = excluded.state then n.since else now() end
+    returning name, since)
+select name, since from changed
+union all
+select n.name, n.since from nodes_seen n join seen x using (name, state)
+"""
+_LOST = """
+with changed as (
+    update nodes_seen set state = 'unknown', since = now() where state <> 'unknown' returning name, since)
+select name, since from changed
+union all
+select name, since from nodes_seen where state = 'unknown' order by name
+"""
+_LOADS = """
+select {node} as node, c.guest, count(*)::int as count,
+    coalesce(sum(coalesce((c.resources ->> 'cpu')::numeric, $1)), 0)::float8 as cpu,
+    coalesce(sum(coalesce((c.resources ->> 'memoryMib')::bigint, $2)), 0)::bigint as memory_mib,
+    coalesce(sum(coalesce((c.resources ->> 'diskMib')::bigint, $3)), 0)::bigint as disk_mib
+from containers c {source} group by 1, 2
+"""
+_ON_ONE = _LOADS.format(node="''", source="")
+_ON_EACH = _LOADS.format(
+    node="coalesce(p.node, '')",
+    # What stands in our place and is not ours is nothing of ours on that node.
+    source="left join unnest($4::integer[], $5::text[]) as p(vmid, node) on p.vmid = c.vmid and c.guest <> 'foreign'",
+)
+
+
+async def note_states(connection: Connection, states: Mapping[str, str]) -> dict[str, datetime]:
+    """Write how the nodes are, all that there are; return since when each has been so."""
+    rows = await connection.fetch(_NOTE, list(states), list(states.values()))
+    return {row["name"]: row["since"] for row in rows}
+
+
+async def note_lost(connection: Connection) -> dict[str, datetime]:
+    """Write that nobody knows how they are; return which there were, and since when that is so."""
+    return {row["name"]: row["since"] for row in await connection.fetch(_LOST)}
+
+
+async def fetch_loads(connection: Connection, placed: tuple[Sequence[Vmid], Sequence[str]] | None) -> dict[str, Load]:
+    """Return what ours may use on each node, and below "" those on none; all of them where nothing is `placed`."""
+    size = (_SIZE.cpu, _SIZE.memory_mib, _SIZE.disk_mib)
+    if placed is None:
+        rows = await connection.fetch(_ON_ONE, *size)
+    else:
+        rows = await connection.fetch(_ON_EACH, *size, list(placed[0]), list(placed[1]))
+    loads: dict[str, Load] = {}
+    for row in rows:
+        load = loads.get(row["node"], Load())
+        loads[row["node"]] = Load(
+            {**load.containers, row["guest"]: row["count"]},
+            load.cpu + row["cpu"],
+            load.memory_mib + row["memory_mib"],
+            load.disk_mib + row["disk_mib"],
+        )
+    return loads

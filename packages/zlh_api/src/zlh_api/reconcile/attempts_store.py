@@ -1,0 +1,93 @@
+"""SQL of attempts: page by page for whoever asks, and forgotten by count and age.
+
+Each filter has an index in the order of the pages, so a page costs what it shows, however many attempts there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from zlh_api.database.pool import Connection
+from zlh_api.reconcile.model import Attempt, Place, WantedAttempts
+from zlh_common.schema.step_attempts import AttemptOutcome
+
+# Any number that nothing else locks on: one process prunes at a time.
+_PRUNE_LOCK = 7_205_759_426
+PRUNE_ROWS = 5_000
+_PRUNE = """
+with newest as (select number from step_attempts order by at desc, number desc limit 1),
+oldest as (select at, number from step_attempts order by at, number limit $3)
+delete from step_attempts a using oldest o, newest n
+where a.at = o.at and a.number = o.number and (o.at < now() - $1::interval or o.number <= n.number - $2)
+"""
+
+
+def render_page(wanted: WantedAttempts) -> tuple[str, list[Any]]:
+    """Return the query of a page and its values."""
+    values: list[Any] = []
+    conditions: list[str] = []
+
+    def hold(condition: str, *given: Any) -> None:
+        numbers = range(len(values) + 1, len(values) + 1 + len(given))
+        conditions.append(condition.format(*(f"${number}" for number in numbers)))
+        values.extend(given)
+
+    if wanted.before is not None:
+        hold("(at, number) < ({}, {})", wanted.before.at, wanted.before.number)
+    if wanted.since is not None:
+        hold("at >= {}", wanted.since)
+    if wanted.vmid is not None:
+        hold("vmid = {}", wanted.vmid)
+    if wanted.step is not None:
+        hold("step = {}", wanted.step)
+    if wanted.code is not None:
+        hold("code = {}", wanted.code)
+    if wanted.outcome is not None:
+        # In the text of the query, as in that of the indexes that hold these alone.
+        hold(f"outcome = '{wanted.outcome.value}' and outcome <> 'done'" if _is_rare(wanted) else "outcome = 'done'")
+    where = f"where {' and '.join(conditions)}" if conditions else ""
+    values.append(wanted.limit)
+    query = (
+        f"select a.*, c.name, c.customer_id from (select * from step_attempts {where} "
+        f"order by at desc, number desc limit ${len(values)}) a left join containers c using (owner) "
+        "order by a.at desc, a.number desc"
+    )
+    return query, values
+
+
+def _is_rare(wanted: WantedAttempts) -> bool:
+    return wanted.outcome is not AttemptOutcome.DONE
+
+
+async def fetch_page(connection: Connection, wanted: WantedAttempts) -> Sequence[Attempt]:
+    """Return attempts, the newest first."""
+    query, values = render_page(wanted)
+    return [_to_attempt(row) for row in await connection.fetch(query, *values)]
+
+
+async def prune(connection: Connection, *, age: timedelta, most: int) -> int:
+    """Delete some of what is beyond what is kept; return of how many rows, 0 where another process is at it.
+
+    Inside a transaction.
+    """
+    if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _PRUNE_LOCK):
+        return 0
+    done = await connection.execute(_PRUNE, age, most, PRUNE_ROWS)
+    return int(done.split()[1])
+
+
+def _to_attempt(row: Any) -> Attempt:
+    return Attempt(
+        place=Place(row["at"], row["number"]),
+        vmid=row["vmid"],
+        name=row["name"],
+        customer_id=None if row["customer_id"] is None else str(row["customer_id"]),
+        step=row["step"],
+        attempt=row["attempt"],
+        outcome=AttemptOutcome(row["outcome"]),
+        code=row["code"],
+        reason=row["reason"],
+        duration_ms=row["duration_ms"],
+    )
