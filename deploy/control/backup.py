@@ -271,7 +271,7 @@ def _write_parts(place: Place, tools: Tools, folder: Path) -> None:
     for name, keys in place.folders.items():
         if keys is not None and keys.is_dir():
             _pack(folder / name, keys)
-    if place.artifacts is not None and place.artifacts.is_dir():
+    if place.artifacts is not None and (place.artifacts / ".lock").is_file():
         with _unchanging(place.artifacts):
             _pack(folder / "artifacts.tar", place.artifacts, is_wanted=lambda name: not name.endswith(".tar.zst"))
     _pack(folder / "configuration.tar", place.configuration)
@@ -282,7 +282,8 @@ def _write_parts(place: Place, tools: Tools, folder: Path) -> None:
 @contextmanager
 def _unchanging(tree: Path) -> Iterator[None]:
     """Hold the lock of who signs, so that what is packed are the signatures of one moment."""
-    with (tree / ".lock").open("a") as lock:
+    # Only to read: the unit lets a backup write nowhere else.
+    with (tree / ".lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 

@@ -39,11 +39,15 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def backup(postgres: Postgres, site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as its unit does: with the system's Python, alone."""
+    """Run the program as its unit does."""
+    return subprocess.run(backup_command(postgres, site, *arguments), check=False, capture_output=True, text=True)
+
+
+def backup_command(postgres: Postgres, site: Site, *arguments: str) -> list[str]:
+    """Return how it is run: with nothing but a Python."""
     places = ["--config", str(site.config), "--into", str(site.folder / "backups")]
     server = ["--programs", str(postgres.programs), "--admin", postgres.dsn("postgres")]
-    argv = [sys.executable, "-I", "-S", str(SCRIPT), *places, *server, *arguments]
-    return subprocess.run(argv, check=False, capture_output=True, text=True)
+    return [sys.executable, "-I", "-S", str(SCRIPT), *places, *server, *arguments]
 
 
 async def make(postgres: Postgres, site: Site, *options: str) -> Path:
@@ -162,6 +166,21 @@ async def test_a_lost_tree_of_artifacts_is_brought_back(postgres: Postgres, site
     more = f'folder = "{published.tree}"\nkeys = "{published.keys}"\n'
     site.config.write_text(site.config.read_text().replace(settings, settings + more))
     await asyncio.to_thread(bring_back_tree, await make(postgres, site), published)
+
+
+@pytest.mark.real("mounts")
+async def test_nothing_is_written_but_the_backup(postgres: Postgres, site: Site, published: Workshop) -> None:
+    """As its unit has it: all that is backed up lies on file systems that can only be read."""
+    settings = f'trusted_root = "{site.folder}/root.json"\n'
+    more = f'folder = "{published.tree}"\nkeys = "{published.keys}"\n'
+    site.config.write_text(site.config.read_text().replace(settings, settings + more))
+    argv = backup_command(postgres, site, "make")
+    read_only = 'for place in "$1" "$2" "$3"; do mount --bind -o ro "$place" "$place"; done; shift 3; exec "$@"'
+    places = [str(place) for place in (published.tree, published.keys, site.keys)]
+    world = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", read_only, "sh", *places, *argv]
+    done = await asyncio.to_thread(subprocess.run, world, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (Path(done.stdout.split(": ")[0]) / "artifacts.tar").is_file()
 
 
 def bring_back_tree(folder: Path, published: Workshop) -> None:
