@@ -24,6 +24,8 @@ TOGETHER: dict[str, str] = {
 }
 APART: tuple[str, ...] = (
     "tests/component/agent/test_addons.py",
+    "tests/component/agent/test_agent_update.py",
+    "tests/component/agent/test_agent_update_lived.py",
     "tests/component/agent/test_games.py",
     "tests/component/agent/test_runtime_versions.py",
     "tests/component/api/test_contract.py",

@@ -13,7 +13,7 @@ const TONES: Readonly<Record<string, Tone>> = {
   "process.killed": "warn", "process.hung": "warn", "process.start_slow": "warn", "process.restart_scheduled": "warn",
   "process.start_failed": "bad", "process.gave_up": "bad",
   "runtime.installed": "good", "runtime.install_failed": "bad", "runtime.upgraded": "good", "runtime.verified": "good",
-  "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good",
+  "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good", "agent.updated": "good", "agent.update_undone": "bad",
   "game.installed": "good", "game.version_changed": "good", "game.placed_anew": "good", "game.restored": "warn", "game.backed_up": "good", "game.verified": "good", "game.changed": "bad",
   "name.broken": "bad", "name.mended": "good", "route.edited": "warn", "records.edited": "warn",
   "mods.changed": "good", "mods.rolled_back": "warn",
