@@ -15,8 +15,8 @@ A backup is one folder, `<into>/20260102T033000Z`, of root alone:
     configuration.tar the folder of the configuration
     manifest.json     sizes and SHA-256 of the others; written last, so a folder without it is none
 
-It is made under another name, synced and renamed: what has its name is whole. Where a Prometheus node exporter reads
-files, `zlh_backup.prom` there says when the last one was made.
+It is made under another name, synced and renamed: what has its name is whole. A record says when the last one was made
+(`backup_record` of the API's configuration).
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ FRESH_S = 26 * 3600
 # Where the installer has them; a configuration names them only where the API itself serves the tree.
 INSTALLED = Path("/etc/zlh/api.toml")
 INSTALLED_ARTIFACTS = {"folder": "/var/lib/zlh/artifacts", "keys": "/var/lib/zlh/keys/artifacts"}
-# Of Debian's prometheus-node-exporter.
-TEXTFILES = Path("/var/lib/prometheus/node-exporter")
+# What the API reads and tells Prometheus (`backup_record` of its configuration).
+RECORD = Path("/var/lib/zlh/backup/last.json")
 # Whose the database is; of one that is lost, whose it was when the installer made it.
 OWNER = (
     "select coalesce((select pg_get_userbyid(datdba) from pg_database where datname = '{name}'), "
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     make = commands.add_parser("make", help="make one more")
     make.add_argument("--keep", type=int, default=14, help="how many are kept (default: %(default)s)")
-    make.add_argument("--textfiles", type=Path, default=TEXTFILES, help="of a node exporter (default: %(default)s)")
+    make.add_argument("--record", type=Path, default=RECORD, help="says when the last was made (default: %(default)s)")
     make.set_defaults(run=run_make)
     commands.add_parser("status", help="say how old the newest is").set_defaults(run=run_status)
     check = commands.add_parser("check", help="compare one with its manifest")
@@ -166,14 +166,9 @@ def describe(manifest: Mapping[str, Any], folder: Path) -> str:
     return f"{folder}: {manifest['made']}, schema {manifest['schema']}, {size / 1e6:.1f} MB, whole"
 
 
-def render_prometheus(made_s: int, size: int) -> str:
-    """Return the text for a node exporter."""
-    return (
-        "# TYPE zlh_backup_last_success_seconds gauge\n"
-        f"zlh_backup_last_success_seconds {made_s}\n"
-        "# TYPE zlh_backup_size_bytes gauge\n"
-        f"zlh_backup_size_bytes {size}\n"
-    )
+def render_record(made: datetime, size: int) -> str:
+    """Return what the API reads of the last backup, which is as old as what it holds."""
+    return json.dumps({"finished_at": made.isoformat(), "bytes": size}) + "\n"
 
 
 # ---- PostgreSQL
@@ -250,20 +245,20 @@ def run_make(asked: argparse.Namespace) -> None:
     _sync_tree(fresh)
     fresh.rename(into / stamp)
     _sync(into)
-    _tell_prometheus(asked.textfiles, render_prometheus(began, _size(manifest)))
+    _leave_record(asked.record, render_record(datetime.fromtimestamp(began, UTC), _size(manifest)))
     for name in find_superseded((path.name for path in into.iterdir() if path.is_dir()), asked.keep):
         shutil.rmtree(into / name)
     print(describe(manifest, into / stamp))
 
 
-def _tell_prometheus(folder: Path, text: str) -> None:
-    """Say it where a node exporter reads, which is another user; where there is none, nobody is told."""
-    if not folder.is_dir():
+def _leave_record(record: Path, text: str) -> None:
+    """Say it where the API reads, which is another user; where there is no such folder, nobody is told."""
+    if not record.parent.is_dir():
         return
-    fresh = folder / ".zlh_backup.part"
+    fresh = record.with_name(f".{record.name}.part")
     fresh.write_text(text)
     fresh.chmod(0o644)
-    fresh.rename(folder / "zlh_backup.prom")
+    fresh.rename(record)
 
 
 def _write_parts(place: Place, tools: Tools, folder: Path) -> None:

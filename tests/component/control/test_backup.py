@@ -31,6 +31,7 @@ from zlh_api.database.pool import Database
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.port import GuestPlan
 from zlh_api.drivers.process import ProcessDriver
+from zlh_api.monitoring.process_use import read_backup
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.resources import Resources
 
@@ -224,17 +225,18 @@ async def test_nobody_else_reads_a_backup(postgres: Postgres, site: Site) -> Non
     assert {path.name for path in folder.iterdir()} == names
 
 
-async def test_a_node_exporter_is_told_when_one_was_made(postgres: Postgres, site: Site, tmp_path: Path) -> None:
+async def test_the_api_reads_when_one_was_made(postgres: Postgres, site: Site, tmp_path: Path) -> None:
     """It is another user, who may not look into the backups; one that failed says nothing new."""
-    said = tmp_path / "zlh_backup.prom"
-    folder = await make(postgres, site, "--textfiles", str(tmp_path))
-    made = datetime.strptime(folder.name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    first = said.read_text()
-    assert f"zlh_backup_last_success_seconds {made.timestamp():.0f}\n" in first
+    said = tmp_path / "last.json"
+    folder = await make(postgres, site, "--record", str(said))
+    record = read_backup(said)
+    assert record is not None
+    assert record.finished_at == datetime.strptime(folder.name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert record.size_bytes == sum(path.stat().st_size for path in folder.iterdir() if path.name != "manifest.json")
     assert said.stat().st_mode & 0o777 == 0o644
     site.config.write_text(site.config.read_text().replace(site.dsn, "postgresql:///nothing?host=/nonexistent"))
-    done = await asyncio.to_thread(backup, postgres, site, "make", "--textfiles", str(tmp_path))
-    assert (done.returncode, said.read_text()) == (1, first)
+    done = await asyncio.to_thread(backup, postgres, site, "make", "--record", str(said))
+    assert (done.returncode, read_backup(said)) == (1, record)
 
 
 @pytest.mark.parametrize("name", ["database.dump", "keys.tar", "manifest.json"])
