@@ -9,11 +9,15 @@ import signal
 import sys
 from pathlib import Path
 
+import structlog
+
 from zlh_agent import __version__
 from zlh_agent.app import serve
-from zlh_agent.config import DEFAULT_CONFIG, load_config, render_config
+from zlh_agent.config import DEFAULT_CONFIG, find_unknown_keys, load_config, render_config
 from zlh_common.errors import ZlhError
 from zlh_common.logs import configure_logs
+
+log = structlog.get_logger()
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,6 +33,8 @@ def main(argv: list[str] | None = None) -> None:
             print(json.dumps(render_config(config), indent=2))
             return
         configure_logs(level=config.log_level)
+        if unknown := find_unknown_keys(arguments.config):
+            log.warning("agent.config_keys_unknown", keys=unknown)
 
         async def run() -> None:
             stop = asyncio.Event()

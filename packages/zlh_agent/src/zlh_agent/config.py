@@ -21,8 +21,8 @@ from zlh_common.toml_config import convert_document, is_http_url, read_document
 DEFAULT_CONFIG = Path("/etc/zlh/agent.toml")
 
 
-class _Section(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; an unknown key is a typing mistake, so it is refused."""
+class _Section(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True):
+    """A table of the file. A key that is not known is of a newer API, which an agent outlives that has gone back."""
 
 
 class TlsSection(_Section):
@@ -91,6 +91,18 @@ def load_config(path: Path) -> AgentConfig:
     if problems:
         raise ConfigInvalid(source=str(path), problems=problems)
     return config
+
+
+def find_unknown_keys(path: Path) -> list[str]:
+    """Return the keys of the file that nothing is known of, with their table; raise ConfigInvalid as `load_config`."""
+    document = read_document(path)
+    tables: dict[str, type[_Section]] = {"": AgentConfig, "tls": TlsSection, "trust": TrustSection}
+    return [
+        f"{name}.{key}" if name else key
+        for name, kind in tables.items()
+        for key in (document.get(name, {}) if name else document)
+        if key not in kind.__struct_fields__
+    ]
 
 
 def find_problems(config: AgentConfig) -> list[str]:
