@@ -19,6 +19,7 @@ from fakes.agent_unit import AgentUnit
 from fakes.artifact_origin import ArtifactOrigin
 from fakes.certificates import Certificates
 from fakes.runtime_shop import RuntimeShop
+from zlh_agent.launcher import OVERDUE_S
 from zlh_common.schema.agent_update import AgentUpdate, AgentUpdateState, StartAgentUpdate
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.status import AgentStatus
@@ -195,7 +196,7 @@ async def test_one_that_hangs_is_overdue(tmp_path: Path) -> None:
         pid = await lived.pid()
         await lived.offer(Bundle(THIRD, {APP: "\nimport time\ntime.sleep(1000)\n"}))
         await lived.told(THIRD)
-        await eventually(lambda: any("--on-active=100" in line for line in lived.unit.asked()))
+        await eventually(lambda: any(f"--on-active={OVERDUE_S}" in line for line in lived.unit.asked()))
         await lived.unit.run_launcher("overdue")
         assert any(line.startswith("restart") for line in lived.unit.asked())
         lived.unit.tell(jobs=" 7 zlh-agent.service restart running\n")
