@@ -360,13 +360,97 @@ async def test_what_is_refused_of_a_wish(fleet: Fleet) -> None:
     await run_fleet(fleet.world, 1)
     with pytest.raises(AgentNotOffered):
         await fleet.start(version="7.0.0")
-    # What an agent calls itself bars no version that the catalog does not have.
-    await fleet.start()
+    # What an agent calls itself bars no version, be it offered or not.
     offer_agents(fleet.world, NEWER, NEW)
-    with pytest.raises(AgentVersionOlder):
-        await fleet.start()
+    await fleet.start()
     with pytest.raises(CanaryUnsuitable):
         await fleet.start(version=NEWER, canaries=[999_999])
+    await fleet.start(version=NEWER)
+    await fleet.look_until(RolloutState.DONE)
+    with pytest.raises(AgentVersionOlder):
+        await fleet.start()
+
+
+async def reach(fleet: Fleet, owner: UUID, generation: str) -> None:
+    """Have an agent report that it has reached a generation of its spec."""
+    await fleet.world.fetch(
+        f"update containers set agent_status = agent_status || jsonb_build_object('observedGeneration', {generation}) "
+        "where owner = $1 returning 1",
+        owner,
+    )
+
+
+HOSTILE = [
+    "9" * 5000,
+    "a1" * 100_000,
+    "",
+    "\N{REPLACEMENT CHARACTER}",
+    "1." * 500,
+    "-1",
+    "\N{FULLWIDTH DIGIT NINE}" * 70,
+]
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+async def test_whatever_one_agent_says_stays_with_its_container(fleet: Fleet, said: str) -> None:
+    """Every text and number of its report, long, empty or strange, before it is told and while it is under way."""
+    strange, *others = await run_fleet(fleet.world, 3)
+    (vmid,) = [row["vmid"] for row in await fleet.world.fetch("select vmid from containers where owner = $1", strange)]
+    fleet.agents.fate = lambda owner: None if owner == strange else AgentUpdateState.DONE
+    await fleet.start(canaries=[vmid], shares=[100])
+    await fleet.look()
+    fields = ("version", "state", "before", "startedAt", "attempt", "exitCode", "code", "output", "message")
+    update = dict.fromkeys(fields, said)
+    for agent in (
+        {"version": said, "update": update, "fixedBecause": said},
+        {"update": {**update, "version": NEW}},
+        said,
+    ):
+        report = {"agentVersion": said, "protocolVersion": said, "agent": agent}
+        await fleet.world.fetch(
+            "update containers set agent_status = agent_status || $2::jsonb where owner = $1 returning 1",
+            strange,
+            report,
+        )
+        for _ in range(3):
+            await fleet.look()
+        assert await fleet.service.render_metrics()
+        assert await fleet.service.fetch_agents(after=0, limit=10)
+        await fleet.service.fetch_detail(UUID((await fleet.newest()).id), state=None, after="", limit=10)
+    assert len(others) == 2
+
+
+@pytest.mark.parametrize("code", ["x\0", "\ud800", "x" * 10_000, ""])
+async def test_whatever_one_agent_refuses_with_stays_with_its_container(fleet: Fleet, code: str) -> None:
+    """A refusal that no database could hold is written down as far as it can be."""
+    (owner,) = await run_fleet(fleet.world, 1)
+    fleet.agents.refusals[owner] = AgentRefused(status=409, agent_code=code, detail=code * 2)
+    await fleet.start()
+    for _ in range(3):
+        await fleet.look()
+    assert await fleet.states() == {"failed": 1}
+
+
+async def test_who_is_busy_for_ever_keeps_the_new_version_from_nobody(fleet: Fleet) -> None:
+    """A container that never comes to rest is told once it does, and the waves behind its own come in their time."""
+    owners = await run_fleet(fleet.world, 20)
+    await fleet.start(shares=[50, 100])
+    (busy,) = await fleet.world.fetch("select owner from rollout_members where wave = 1 order by place limit 1")
+    await reach(fleet, busy["owner"], "0")
+    for _ in range(60):
+        # Its pause is over at each look, and it is busy again.
+        await fleet.world.fetch(
+            "update rollout_members set not_before = now() where not_before is not null returning 1"
+        )
+        await fleet.look()
+        if (await fleet.newest()).state is RolloutState.DONE:
+            break
+    assert await fleet.states() == {"updated": len(owners) - 1, "waiting": 1}
+    await reach(fleet, busy["owner"], "spec_generation")
+    await fleet.world.fetch("update rollout_members set not_before = now() where state = 'waiting' returning 1")
+    for _ in range(3):
+        await fleet.look()
+    assert await fleet.states() == {"updated": len(owners)}
 
 
 async def test_a_newer_one_supersedes(fleet: Fleet) -> None:

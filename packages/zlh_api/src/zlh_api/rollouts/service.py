@@ -90,7 +90,7 @@ class RolloutService:
         async with self._database.transaction() as connection:
             before = await store.fetch_newest(connection)
             fleet = await store.fetch_fleet(connection)
-            self._check_version(wish.version, fleet, before)
+            self._check_version(wish.version, before)
             members = [each for each in fleet if is_below(each.version, wish.version)]
             _check_canaries(wish, members)
             await store.insert(connection, rollout=rollout, wish=wish, started_by=started_by)
@@ -202,16 +202,14 @@ class RolloutService:
         except CatalogNotLoaded:
             return ()
 
-    def _check_version(self, version: str, fleet: Sequence[Candidate], before: Going | None) -> None:
-        """Raise AgentNotOffered, or AgentVersionOlder; what a stranger calls himself bars no version."""
+    def _check_version(self, version: str, before: Going | None) -> None:
+        """Raise AgentNotOffered, or AgentVersionOlder."""
         offered = [each.version for each in self._offered()]
         if version not in offered:
             raise AgentNotOffered(version, offered)
-        known = {each.version for each in fleet} & set(offered)
-        known |= {before.version} if before is not None and before.state is RolloutState.DONE else set()
-        newest = max(known, key=version_order, default=version)
-        if is_below(version, newest):
-            raise AgentVersionOlder(version, newest)
+        # What agents call themselves bars nothing: it may be untrue.
+        if before is not None and before.state is RolloutState.DONE and is_below(version, before.version):
+            raise AgentVersionOlder(version, before.version)
 
 
 def render_rollout(going: Going, states: dict[int, dict[str, int]]) -> Rollout:
@@ -272,14 +270,13 @@ def _count_versions(fleet: Sequence[Candidate], offered: set[str]) -> tuple[Agen
 
 
 def _render_agent(candidate: Candidate) -> ContainerAgent:
-    because = candidate.fixed_because
     return ContainerAgent(
         vmid=candidate.vmid,
         name=candidate.name,
         version=candidate.version,
         protocol_version=candidate.protocol,
         is_online=candidate.is_online,
-        fixed_because=None if because is None else because[:300],
+        fixed_because=candidate.fixed_because,
     )
 
 

@@ -2,7 +2,8 @@
 
 Invariants: whoever is told belongs to a wave up to the present one, so never more than its share have been told; never
 more than `at_once` are between two versions; a roll-out that does not run tells nobody. A wave is through when nobody
-of it is under way and nobody is left that could be told, and stays so for its soak time. Of the first one somebody must
+of it is under way and nobody is left that could be told, and stays so for its soak time; who is busy when it is his
+turn is told later, and holds up nobody. Of the first one somebody must
 have been updated: a wave that proves nothing opens no other.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -74,7 +76,7 @@ def decide(going: Going, counts: Mapping[int, WaveCount], *, now: datetime) -> V
     is_nobody_left = not any(each.total - each.unable for each in counts.values())
     if waits_for := _find_awaited(going, open_ones, is_nobody_left=is_nobody_left):
         return Verdict(going.state, going.wave, None, waits_for, room)
-    return _follow_up(going, now)
+    return replace(_follow_up(going, now), room=room)
 
 
 def find_halt(going: Going, counts: Mapping[int, WaveCount]) -> str | None:
@@ -91,7 +93,7 @@ def find_halt(going: Going, counts: Mapping[int, WaveCount]) -> str | None:
 
 def needs_another_canary(going: Going, first: WaveCount) -> bool:
     """Tell whether another container is to come first: the chosen one is gone, away or cannot be told."""
-    has_one = first.ready or first.awaited or first.told
+    has_one = first.fresh or first.awaited or first.told
     return going.state is RolloutState.RUNNING and going.wave == 0 and not going.wish.canaries and not has_one
 
 
@@ -114,14 +116,14 @@ def _follow_up(going: Going, now: datetime) -> Verdict:
 
 def _find_awaited(going: Going, open_ones: Sequence[WaveCount], *, is_nobody_left: bool) -> str | None:
     """Return what a wave waits for that is not through, or None."""
-    first = open_ones[0]
-    has_proved = bool(first.updated or first.accepted)
-    if going.wave == 0 and not has_proved and not first.under_way and not first.ready and not is_nobody_left:
-        return "It waits for the first wave, of which nobody is online and free."
     under_way = sum(each.under_way for each in open_ones)
-    left = sum(each.ready + each.awaited for each in open_ones)
+    left = sum(each.fresh + each.awaited for each in open_ones)
     if under_way or left:
         return f"{under_way} are under way, {left} more are waited for."
+    first = open_ones[0]
+    has_proved = bool(first.updated or first.accepted)
+    if going.wave == 0 and not has_proved and not is_nobody_left:
+        return "It waits for the first wave, of which nobody is online and free."
     return None
 
 
