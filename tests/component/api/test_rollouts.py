@@ -415,7 +415,7 @@ async def test_whatever_one_agent_says_stays_with_its_container(fleet: Fleet, sa
         for _ in range(3):
             await fleet.look()
         assert await fleet.service.render_metrics()
-        assert await fleet.service.fetch_agents(after=0, limit=10)
+        assert len((await fleet.service.fetch_agents(after=0, limit=10)).containers) == 3
         await fleet.service.fetch_detail(UUID((await fleet.newest()).id), state=None, after="", limit=10)
     assert len(others) == 2
 
