@@ -15,7 +15,7 @@ from fakes.api_world import World
 from fakes.updating_agents import NEW, NEWER, OLD, UpdatingAgents, offer_agents, run_fleet, tell_outcome
 from zlh_api.agents.client import AgentRefused, AgentUnreachable
 from zlh_api.rollouts import store
-from zlh_api.rollouts.refusals import AgentNotOffered, AgentVersionOlder, CanaryUnsuitable, RolloutOver
+from zlh_api.rollouts.refusals import AgentNotOffered, AgentVersionOlder, CanaryUnsuitable, RolloutNotSoFar
 from zlh_api.rollouts.service import RolloutService
 from zlh_api.rollouts.worker import RolloutWorker
 from zlh_common.errors import NotFound
@@ -312,6 +312,18 @@ async def test_who_was_not_reached_before_a_pause_is_told_behind_it(fleet: Fleet
     assert await fleet.states() == {"updated": 1}
 
 
+async def test_who_was_not_reached_before_the_end_is_left_alone(fleet: Fleet) -> None:
+    """One that is cancelled leaves nobody under way whom nobody calls, and is looked at no more."""
+    (owner,) = await run_fleet(fleet.world, 1)
+    fleet.agents.refusals[owner] = AgentUnreachable("it is away")
+    begun = await fleet.start()
+    await fleet.look()
+    await fleet.service.cancel(UUID(begun.id))
+    await fleet.look()
+    assert await fleet.states() == {"waiting": 1}
+    assert await fleet.world.fetch("select from rollouts where due_at < 'infinity'") == []
+
+
 async def test_a_process_that_dies_between_the_decision_and_the_call_loses_nobody(fleet: Fleet) -> None:
     """What was decided is on disk: another process tells once the first one's time is over."""
     (owner,) = await run_fleet(fleet.world, 1)
@@ -462,7 +474,7 @@ async def test_a_newer_one_supersedes(fleet: Fleet) -> None:
     await fleet.look_until(RolloutState.DONE)
     assert {order.version for _, order in fleet.agents.orders} == {NEWER}
     assert (await fleet.service.fetch_page(before=None, limit=9))[0][1].state is RolloutState.SUPERSEDED
-    with pytest.raises(RolloutOver):
+    with pytest.raises(RolloutNotSoFar):
         await fleet.service.resume(UUID(before.id))
     with pytest.raises(NotFound):
         await fleet.service.pause(UUID(int=1))

@@ -57,7 +57,7 @@ _AWAITED = f"""({_UP} and c.connection <> 'online' and m.not_before is null
     and r.wave_since > now() - interval '{WAVE_S} seconds')"""
 _FLEET = f"""
 select {_FACTS} from containers c
-where c.deleting_at is null and c.agent_status is not null and c.vmid > $1 order by c.vmid limit $2
+where c.deleting_at is null and c.agent_status is not null order by c.vmid
 """
 _NEWCOMERS = f"""
 select {_FACTS} from containers c
@@ -147,9 +147,9 @@ async def fetch_now(connection: Connection) -> datetime:
     return now
 
 
-async def fetch_fleet(connection: Connection, *, after: int = 0, limit: int = 2**31 - 1) -> list[Candidate]:
+async def fetch_fleet(connection: Connection) -> list[Candidate]:
     """Return the containers whose agents have told anything, in the order of their numbers."""
-    return [_candidate(row) for row in await connection.fetch(_FLEET, after, limit)]
+    return [_candidate(row) for row in await connection.fetch(_FLEET)]
 
 
 async def fetch_newcomers(connection: Connection, going: Going) -> list[Candidate]:
@@ -379,6 +379,15 @@ async def accept_failures(connection: Connection, rollout: UUID) -> None:
     """Write that a person has seen who failed, and goes on."""
     await connection.execute(
         "update rollout_members set is_accepted = true where rollout = $1 and state in ('failed', 'undone')", rollout
+    )
+
+
+async def take_back(connection: Connection, rollout: UUID) -> None:
+    """Have those wait again that were not reached yet: nobody calls them any more."""
+    await connection.execute(
+        "update rollout_members set state = 'waiting', call_at = null, changed_at = now() "
+        "where rollout = $1 and state = 'updating' and call_at is not null",
+        rollout,
     )
 
 

@@ -19,7 +19,7 @@ from uuid import UUID
 from zlh_api.rollouts.model import Candidate, Going, Verdict, WaveCount
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_update import UPDATES_ITSELF
-from zlh_common.schema.rollouts import RolloutState, StartRollout
+from zlh_common.schema.rollouts import MemberState, RolloutState, StartRollout
 from zlh_common.version_order import version_order
 
 # States in which somebody may be told.
@@ -39,6 +39,13 @@ def are_shares_rising(shares: Sequence[int]) -> bool:
 def may_be_told(candidate: Candidate) -> bool:
     """Tell whether an agent can be told while it runs, by what it says of itself."""
     return candidate.protocol >= UPDATES_ITSELF and candidate.fixed_because is None
+
+
+def first_state(candidate: Candidate) -> MemberState:
+    """Return where a member stands that nobody has told."""
+    if may_be_told(candidate):
+        return MemberState.WAITING
+    return MemberState.TOO_OLD if candidate.fixed_because is None else MemberState.FIXED
 
 
 def plan_waves(candidates: Sequence[Candidate], wish: StartRollout, *, seed: UUID) -> tuple[tuple[Candidate, ...], ...]:

@@ -20,7 +20,7 @@ from zlh_api.due import DueWork
 from zlh_api.rollouts import store
 from zlh_api.rollouts.model import Going, Order, Outcome, Verdict, WaveCount
 from zlh_api.rollouts.outcome_rules import GAP, judge_refusal, judge_told, judge_waiting
-from zlh_api.rollouts.wave_rules import TELLING, decide, is_below, may_be_told, needs_another_canary
+from zlh_api.rollouts.wave_rules import TELLING, decide, first_state, is_below, needs_another_canary
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_update import StartAgentUpdate
@@ -175,20 +175,13 @@ async def _choose(connection: Connection, going: Going, room: int) -> None:
 async def _sweep(connection: Connection, going: Going) -> None:
     """Take in who is none of it yet, at its end, and look anew at who could not be told."""
     found = [each for each in await store.fetch_newcomers(connection, going) if is_below(each.version, going.version)]
-    members = [
-        (each, going.last_wave, MemberState.WAITING if may_be_told(each) else _unable(each.fixed_because))
-        for each in found
-    ]
-    await store.insert_members(connection, going.id, members)
+    await store.insert_members(connection, going.id, [(each, going.last_wave, first_state(each)) for each in found])
     await store.refresh_unable(connection, going.id)
     await store.note_swept(connection, going.id)
 
 
-def _unable(fixed_because: str | None) -> MemberState:
-    return MemberState.TOO_OLD if fixed_because is None else MemberState.FIXED
-
-
 def _due_in_s(verdict: Verdict, under_way: int) -> float | None:
-    if under_way:
-        return LOOK_S
-    return WAIT_S if verdict.state in TELLING else None
+    if verdict.state in TELLING:
+        return LOOK_S if under_way else WAIT_S
+    # Whoever was told comes to an end, and nobody waits for it.
+    return WAIT_S if under_way else None
