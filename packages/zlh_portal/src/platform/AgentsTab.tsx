@@ -16,7 +16,7 @@ import type { Tone } from "../layout/tone";
 import { tellProblem } from "../layout/tell";
 import { useWhyNot } from "../session/session";
 import bars from "./agents.module.css";
-import { countStates, describeMember, describeRollout, isTroubled, MEMBER_STATES, type MoveWords, movesOf, nameWave } from "./agents";
+import { countStates, describeMember, describeRollout, isTroubled, MEMBER_STATES, type MoveWords, movesOf, nameWave, tellUnable } from "./agents";
 import { useAgents, useMembers, useMoveRollout, useRollouts } from "./agentQueries";
 import classes from "./platform.module.css";
 import { RolloutForm } from "./RolloutForm";
@@ -51,12 +51,13 @@ function Versions({ agents, newest }: { agents: FleetAgents; newest: Rollout | u
         {agents.versions.map(({ version, containers, online, tooOld, fixed, isOffered }) => (
           <li key={version} className={classes["item"]}>
             <div className={classes["what"]}><Name text={version} /></div>
-            <Text size="sm" className={classes["text"]}>
-              <span className="numbers">{containers}</span> {containers === 1 ? "container" : "containers"}, <span className="numbers">{online}</span> online
-              {tooOld > 0 && <> · <span className="numbers">{tooOld}</span> too old to be told: restart them from a newer template</>}
-              {fixed > 0 && <> · <span className="numbers">{fixed}</span> cannot change by themselves</>}
-              {!isOffered && " · not in the catalog"}
-            </Text>
+            <div className={classes["text"]}>
+              <Text size="sm">
+                <span className="numbers">{containers}</span> {containers === 1 ? "container" : "containers"}, <span className="numbers">{online}</span> online
+                {!isOffered && " · not in the catalog"}
+              </Text>
+              {tellUnable({ tooOld, fixed }).map((said) => <Text key={said} size="sm" c="dimmed" data-testid="agents-unable">{said}</Text>)}
+            </div>
           </li>
         ))}
       </ul>
