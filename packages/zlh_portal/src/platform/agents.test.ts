@@ -19,8 +19,8 @@ describe("movesOf", () => {
     expect(moves("running", true)).toEqual(["pause", "cancel"]);
     expect(moves("halted")).toEqual(["resume", "retry", "cancel"]);
     expect(moves("paused", true)).toEqual(["resume", "cancel"]);
-    expect(moves("done", true)).toEqual([]);
-    expect(moves("done")).toEqual(["retry"]);
+    expect(moves("done", true)).toEqual(["pause", "cancel"]);
+    expect(moves("done")).toEqual(["pause", "retry", "cancel"]);
   });
 
   it("offers nothing of what is over", () => {

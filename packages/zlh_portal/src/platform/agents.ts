@@ -70,10 +70,11 @@ export function movesOf(rollout: Rollout): MoveWords[] {
   const { state } = rollout;
   if (state === "cancelled" || state === "superseded") return [];
   const moves: Move[] = [];
-  if (state === "running") moves.push("pause");
+  // One that is done still tells whoever comes back.
+  if (state === "running" || state === "done") moves.push("pause");
   if (state === "paused" || state === "halted") moves.push("resume");
   if (countFailed(rollout) > 0) moves.push("retry");
-  if (state !== "done") moves.push("cancel");
+  moves.push("cancel");
   return moves.map((move) => ({ move, ...MOVES[move] }));
 }
 
