@@ -14,6 +14,7 @@ import { TimeUntil } from "../layout/TimeUntil";
 import { ToneBadge } from "../layout/ToneBadge";
 import type { Tone } from "../layout/tone";
 import { tellProblem } from "../layout/tell";
+import { showUnseen } from "../layout/words";
 import { useWhyNot } from "../session/session";
 import bars from "./agents.module.css";
 import { countStates, describeMember, describeRollout, isTroubled, MEMBER_STATES, type MoveWords, movesOf, nameWave, tellUnable } from "./agents";
@@ -151,8 +152,8 @@ function Member({ member, rollout }: { member: RolloutMember; rollout: Rollout }
       </div>
       <div className={classes["text"]}>
         <ToneBadge words={describeMember(member.state)} testId="member-state" /> <Text size="xs" c="dimmed" component="span"><TimeAgo time={member.changedAt} /></Text>
-        {isTroubled(member) && <Text size="sm"><Name text={member.message ?? ""} />{member.code !== null && <> <Code>{member.code}</Code></>}{member.exitCode !== null && <> Exit code <span className="numbers">{member.exitCode}</span>.</>}</Text>}
-        {member.output && <details><summary>What it printed last</summary><Code block className={bars["output"] ?? ""}>{member.output}</Code></details>}
+        {isTroubled(member) && <Text size="sm"><Name text={member.message ?? ""} />{member.code !== null && <> <Code><Name text={member.code} /></Code></>}{member.exitCode !== null && <> Exit code <span className="numbers">{member.exitCode}</span>.</>}</Text>}
+        {member.output && <details><summary>What it printed last</summary><Code block className={bars["output"] ?? ""}><bdi>{showUnseen(member.output)}</bdi></Code></details>}
       </div>
     </li>
   );
