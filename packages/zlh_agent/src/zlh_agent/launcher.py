@@ -206,7 +206,7 @@ def read_state(folder: Path) -> UpdateState:
     try:
         held = json.loads(path.read_bytes())
         return _to_state(held)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return UpdateState()
     except (IsADirectoryError, ValueError, TypeError, RecursionError) as exc:
         log("WARN", "launcher.state_set_aside", error=str(exc))
