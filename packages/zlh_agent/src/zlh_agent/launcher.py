@@ -142,7 +142,8 @@ def decide_blind(current: str | None, way_back: str | None, whole: Collection[st
     is looked after all the same.
     """
     wanted = next((each for each in (way_back, current) if each in whole), None)
-    return Start(wanted or choose_spare(UpdateState(), whole), UpdateState(), is_on_trial=wanted == current)
+    version = wanted or choose_spare(UpdateState(), whole)
+    return Start(version, UpdateState(), is_on_trial=version == current)
 
 
 def settle(state: UpdateState, current: str | None) -> UpdateState:
