@@ -33,15 +33,19 @@ const TABS = {
 } as const;
 
 export function PlatformPage() {
-  usePageTitle("Platform");
   const { tab = "standing" } = useParams();
-  const navigate = useNavigate();
   const mayView = useWhyNot("platform:view") === null;
+  // Whoever may not see it is told nothing of it, as by the API: the tab of the browser says no more than the page.
+  if (!mayView || !(tab in TABS)) return <NotFoundPage />;
+  return <Shown tab={tab as keyof typeof TABS} />;
+}
+
+function Shown({ tab }: { tab: keyof typeof TABS }) {
+  usePageTitle("Platform");
+  const navigate = useNavigate();
   const tabs = useRef<HTMLDivElement>(null);
   // On a phone the tabs scroll, and the one that is shown may be out of sight.
   useEffect(() => tabs.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest", inline: "center" }), [tab]);
-  // Whoever may not see it is told nothing of it, as by the API.
-  if (!mayView || !(tab in TABS)) return <NotFoundPage />;
   return (
     <Stack gap="md">
       <Title order={1}>Platform</Title>
@@ -49,7 +53,7 @@ export function PlatformPage() {
         <Tabs.List ref={tabs} className={classes["tabs"] ?? ""} aria-label="About the platform">
           {Object.entries(TABS).map(([key, { label }]) => <Tabs.Tab key={key} value={key}>{label}</Tabs.Tab>)}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} />}>{TABS[tab as keyof typeof TABS].show()}</Suspense></Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} />}>{TABS[tab].show()}</Suspense></Tabs.Panel>
       </Tabs>
     </Stack>
   );
