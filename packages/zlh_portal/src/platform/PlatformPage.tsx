@@ -45,7 +45,10 @@ function Shown({ tab }: { tab: keyof typeof TABS }) {
   const navigate = useNavigate();
   const tabs = useRef<HTMLDivElement>(null);
   // On a phone the tabs scroll, and the one that is shown may be out of sight.
-  useEffect(() => tabs.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest", inline: "center" }), [tab]);
+  useEffect(() => {
+    // What it returns is no concern of React's, which would call it as a clean-up.
+    tabs.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [tab]);
   return (
     <Stack gap="md">
       <Title order={1}>Platform</Title>
