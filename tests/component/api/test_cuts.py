@@ -23,12 +23,13 @@ PORT = 3000
 
 
 class CuttingAgents(FakeAgents):
-    """Agents that cut; those in `hanging` never answer, and those in `refusing` refuse."""
+    """Agents that cut; those in `hanging` never answer, those in `refusing` refuse, those in `breaking` break us."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world.faults, world.database)
         self.hanging: set[OwnerMark] = set()
         self.refusing: dict[OwnerMark, ZlhError] = {}
+        self.breaking: dict[OwnerMark, Exception] = {}
         self.cut: list[tuple[OwnerMark, str]] = []
         self.news = asyncio.Event()
 
@@ -40,7 +41,7 @@ class CuttingAgents(FakeAgents):
         self.news.set()
         if agent.owner in self.hanging:
             await asyncio.Event().wait()
-        if error := self.refusing.get(agent.owner):
+        if error := self.breaking.get(agent.owner) or self.refusing.get(agent.owner):
             raise error
         return b'{"cut":1}'
 
@@ -142,6 +143,18 @@ async def test_an_agent_that_says_any_number_holds_up_nobody_else(world: World) 
         await take_back(world, honest)
         await agents.wait_cuts(honest, 2)
         await agents.wait_cuts(boaster, 2)
+
+
+async def test_an_answer_that_nobody_foresaw_holds_up_nobody_else(world: World) -> None:
+    """It is tried again later, and the process that made it goes on."""
+    hostile, honest = await running(world), await running(world)
+    agents = CuttingAgents(world)
+    agents.breaking[hostile] = RecursionError("what it said")
+    async with cutting(world, agents):
+        await take_back(world, hostile)
+        await agents.wait_cuts(hostile, 1)
+        await take_back(world, honest)
+        await agents.wait_cuts(honest, 2)
 
 
 async def test_who_does_not_answer_is_asked_again_and_people_are_told(world: World) -> None:

@@ -104,6 +104,24 @@ async def test_what_cannot_be_written_waits(world: World, owner: OwnerMark, post
     assert len(await world.fetch("select 1 from samples")) == 1
 
 
+async def test_a_sample_that_nobody_foresaw_costs_no_other(
+    world: World, owner: OwnerMark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It alone is left out, whatever it makes of us."""
+    hostile = await add(world)
+
+    async def insert(connection: Any, samples: Any) -> None:
+        if any(each.owner == hostile for each in samples):
+            raise RecursionError("what it said")
+        await insert_samples(connection, samples)
+
+    monkeypatch.setattr("zlh_api.history.store.insert_samples", insert)
+    for mark in (hostile, owner):
+        world.history.take_sample(mark, FENCE, sample(datetime.now(UTC)))
+    await world.history.flush()
+    assert [str(row["owner"]) for row in await world.fetch("select owner from samples")] == [owner]
+
+
 async def test_only_the_newest_is_kept_however_many_prune(world: World, owner: OwnerMark) -> None:
     """The last entries of each container, and the samples of a day; numbers go on."""
     other = await add(world)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -466,6 +467,17 @@ async def test_a_row_that_somebody_is_at_holds_up_no_other_report(world: World) 
         writer.note_heard(locked, 0)
     await writer.flush()
     assert (await world.fetch(told, UUID(locked)))[0]["version"] == "0.2.0"
+
+
+async def test_a_report_that_the_database_gives_up_on_costs_no_other(world: World) -> None:
+    """PostgreSQL refuses one for its depth, which is no fault of data: it alone is left out."""
+    deep, good = await add_running(world), await add_running(world)
+    agents, writer = FakeAgents(world.faults, world.database), ReportWriter(world.database)
+    writer.write_soon(good, 0, agents.report(good))
+    writer._waiting[deep] = replace(writer._waiting[good], status="[" * 100_000)
+    await writer.flush()
+    assert await world.fetch("select from containers where agent_status is not null and owner = $1", UUID(good))
+    assert writer._waiting == {}
 
 
 async def test_who_reports_much_makes_nobody_else_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

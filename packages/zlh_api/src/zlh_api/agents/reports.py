@@ -145,7 +145,9 @@ class ReportWriter:
                     [entry.status for _, entry in batch],
                     [now - entry.heard_at for _, entry in batch],
                 )
-        except asyncpg.DataError:
+        except DatabaseUnavailable:
+            raise
+        except Exception:
             # One that no rule has foreseen must not keep out the others.
             if len(batch) == 1:
                 log.exception("agent.report_refused", owner=batch[0][0])

@@ -7,7 +7,6 @@ nobody waits for another's, and what is tried again never takes the place of wha
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import structlog
 
@@ -66,9 +65,14 @@ class ConnectionCuts:
             task.add_done_callback(self._under_way.discard)
 
     async def _make_unless_away(self, cut: Cut) -> None:
-        # Without the database its lease runs out, and it is taken again.
-        with contextlib.suppress(DatabaseUnavailable):
+        # Its lease runs out where this fails, and it is taken again.
+        try:
             await self._make(cut)
+        except DatabaseUnavailable as error:
+            log.warning("port.cut_put_off", owner=cut.owner, port=cut.port, error=error.detail)
+        except Exception:
+            # Whatever an agent made of it stays with its container.
+            log.exception("port.cut_broke", owner=cut.owner, port=cut.port)
         # What follows is due sooner than the lease would have ended, and there is room for another.
         self.wake()
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -117,7 +116,9 @@ class HistoryService:
         try:
             async with self._database.connection() as connection:
                 await store.insert_samples(connection, batch)
-        except asyncpg.DataError:
+        except DatabaseUnavailable:
+            raise
+        except Exception:
             # One that no rule has foreseen must not keep out the others.
             if len(batch) == 1:
                 log.exception("history.sample_refused", owner=batch[0].owner)
