@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlh_agent.launcher import DONE, NONE, PROBATION, PROVING, UNDONE, UpdateState
+from zlh_agent.launcher import DONE, NONE, PROBATION, PROVING, UNDONE, UpdateState, is_bundle_name
 from zlh_agent.update.model import Handover, HeldShim, Order, Seen, Stage
 from zlh_agent.update.rules import (
     Verdict,
@@ -18,7 +18,6 @@ from zlh_agent.update.rules import (
     find_highest,
     find_lacking,
     find_previous,
-    is_bundle_name,
     is_prepared,
     is_switching,
     make_order,

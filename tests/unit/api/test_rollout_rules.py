@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from zlh_api.rollouts.model import Candidate, Going, Outcome, Sight, Told, WaveCount
+from zlh_api.rollouts.model import Candidate, Outcome, RolloutRow, Sight, Told, WaveCount
 from zlh_api.rollouts.outcome_rules import (
     MESSAGE_CHARS,
     OUTPUT_CHARS,
@@ -36,14 +36,14 @@ def wish(**fields: object) -> StartRollout:
     return StartRollout(**{"version": NEW, "soak_minutes": 10, **fields})  # type: ignore[arg-type]
 
 
-def going(**fields: object) -> Going:
+def going(**fields: object) -> RolloutRow:
     """Return a roll-out that runs, in its first wave."""
     row = {
         "id": SEED, "version": NEW, "state": RolloutState.RUNNING, "reason": None, "wish": wish(), "wave": 0,
         "through_at": None, "started_by": "x", "created_at": NOW, "finished_at": None, "looked_at": NOW,
         "swept_at": NOW,
     }  # fmt: skip
-    return Going(**{**row, **fields})  # type: ignore[arg-type]
+    return RolloutRow(**{**row, **fields})  # type: ignore[arg-type]
 
 
 def candidate(vmid: int, *, is_online: bool = True, protocol: int = 10, fixed: str | None = None) -> Candidate:

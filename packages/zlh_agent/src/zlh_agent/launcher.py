@@ -298,11 +298,16 @@ def read_current(bundles: Path) -> str | None:
     return read_link(bundles, CURRENT)
 
 
+def is_bundle_name(name: str) -> bool:
+    """Tell whether a folder beside the launcher is a version of the agent."""
+    return _BUNDLE.fullmatch(name) is not None
+
+
 def read_link(bundles: Path, name: str) -> str | None:
     """Return the version that a link leads to, None where that is no folder beside it."""
     with suppress(OSError):
         target = str((bundles / name).readlink())
-        return target if _BUNDLE.fullmatch(target) else None
+        return target if is_bundle_name(target) else None
     return None
 
 
@@ -443,7 +448,7 @@ def _decide_unsettled(places: Places, whole: Collection[str]) -> Start:
 
 def _find_bundles(bundles: Path) -> list[Path]:
     try:
-        return [path for path in bundles.iterdir() if _BUNDLE.fullmatch(path.name) and path.is_dir()]
+        return [path for path in bundles.iterdir() if is_bundle_name(path.name) and path.is_dir()]
     except OSError:
         return []
 

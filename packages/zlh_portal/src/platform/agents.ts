@@ -21,7 +21,7 @@ const MEMBERS: Readonly<Record<string, Words>> = {
   updating: { label: "Updating", tone: "busy", meaning: "Its agent fetches the version." },
   proving: { label: "Proving", tone: "busy", meaning: "The new agent runs, and has yet to prove itself." },
   updated: { label: "Updated", tone: "good", meaning: "The new agent runs." },
-  undone: { label: "Went back", tone: "bad", meaning: "The new agent did not prove itself, and the former one runs again." },
+  undone: { label: "Undone", tone: "bad", meaning: "The new agent did not prove itself, and the former one runs again." },
   failed: { label: "Failed", tone: "bad", meaning: "It could not be brought to the version." },
   too_old: { label: "Too old", tone: "warn", meaning: "Its agent cannot be told. Restart the container from a newer template." },
   fixed: { label: "Fixed", tone: "quiet", meaning: "Its agent was started in a way in which it stays as it is." },

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import structlog
 
-from zlh_agent.launcher import CURRENT, FORMER_LINK, lay_link
+from zlh_agent.launcher import CURRENT, FORMER_LINK, is_bundle_name, lay_link
 from zlh_agent.runtimes.model import STAGING
 from zlh_agent.runtimes.store import sweep_home
-from zlh_agent.update.rules import is_bundle_name
 from zlh_common.durable_files import sync_folder
 from zlh_common.trees import delete_tree
 

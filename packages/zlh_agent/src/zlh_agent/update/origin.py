@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zlh_agent.launcher import read_started
-from zlh_agent.update.rules import is_bundle_name
+from zlh_agent.launcher import is_bundle_name, read_started
 
 
 def find_version(code: Path, bundles: Path) -> str | None:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,7 +19,6 @@ from zlh_common.schema.agent_update import AgentUpdate, AgentUpdateState
 from zlh_common.version_order import version_order
 
 # Bundles are folders of such names; whatever else lies beside them is left alone.
-_BUNDLE = re.compile(r"[0-9][0-9A-Za-z.+_-]{0,63}")
 MAX_SHIMS_NAMED = 5
 _STATES = {
     PROVING: AgentUpdateState.PROVING,
@@ -76,11 +74,6 @@ def find_highest(state: UpdateState, running: str) -> str:
     """Return the newest version that was ever accepted here; one on trial is none yet."""
     known = [version for version in (state.highest, state.former if is_switching(state) else running) if version]
     return max(known, key=version_order)
-
-
-def is_bundle_name(name: str) -> bool:
-    """Tell whether a folder beside the launcher is a version of the agent."""
-    return _BUNDLE.fullmatch(name) is not None
 
 
 def find_previous(present: Iterable[str], running: str) -> str | None:

@@ -297,8 +297,9 @@ class UpdateService:
         if self._state.phase == PROVING and not await self._prove():
             return
         await asyncio.sleep(self._place.probation_s)
-        highest = max_version(self._state)
-        done = replace(self._state, phase=DONE, highest=highest, ended_at=self._clock.now().isoformat())
+        accepted = replace(self._state, phase=DONE)
+        highest = find_highest(accepted, self._state.version)
+        done = replace(accepted, highest=highest, ended_at=self._clock.now().isoformat())
         if not await self._move(done):
             self.leave()
 
@@ -401,11 +402,6 @@ class UpdateService:
         with suppress(OSError):
             await asyncio.to_thread(self._store.write_order, noted)
         self._order = noted
-
-
-def max_version(state: UpdateState) -> str:
-    """Return the newest of what was accepted before and what is accepted now."""
-    return find_highest(replace(state, phase=DONE), state.version)
 
 
 def _make_occurrence(order: Order, state: UpdateState) -> Occurrence | None:

@@ -25,7 +25,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Going:
+class RolloutRow:
     """A roll-out as its row has it."""
 
     id: UUID

@@ -14,7 +14,7 @@ from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.database.pool import Connection, Database
 from zlh_api.rollouts import store
 from zlh_api.rollouts.exposition import render_rollout_metrics
-from zlh_api.rollouts.model import Candidate, Going
+from zlh_api.rollouts.model import Candidate, RolloutRow
 from zlh_api.rollouts.refusals import (
     AgentNotOffered,
     AgentVersionOlder,
@@ -187,7 +187,7 @@ class RolloutService:
             raise NotFound("roll-out")
         return await self._render(connection, going)
 
-    async def _render(self, connection: Connection, going: Going) -> Rollout:
+    async def _render(self, connection: Connection, going: RolloutRow) -> Rollout:
         return render_rollout(going, await store.fetch_states(connection, going.id))
 
     def _offered(self) -> tuple[OfferedAgent, ...]:
@@ -205,7 +205,7 @@ class RolloutService:
         except CatalogNotLoaded:
             return ()
 
-    def _check_version(self, version: str, before: Going | None) -> None:
+    def _check_version(self, version: str, before: RolloutRow | None) -> None:
         """Raise AgentNotOffered, or AgentVersionOlder."""
         offered = [each.version for each in self._offered()]
         if version not in offered:
@@ -215,7 +215,7 @@ class RolloutService:
             raise AgentVersionOlder(version, before.version)
 
 
-def render_rollout(going: Going, states: dict[int, dict[str, int]]) -> Rollout:
+def render_rollout(going: RolloutRow, states: dict[int, dict[str, int]]) -> Rollout:
     """Return one as people see it."""
     shares: tuple[int | None, ...] = (None, *going.wish.shares)
     return Rollout(

@@ -11,7 +11,7 @@ import msgspec
 
 from zlh_api.database.pool import Connection
 from zlh_api.database.texts import storable
-from zlh_api.rollouts.model import Candidate, Going, Order, Outcome, Sight, Told, Verdict, WaveCount
+from zlh_api.rollouts.model import Candidate, Order, Outcome, RolloutRow, Sight, Told, Verdict, WaveCount
 from zlh_common.errors import InvalidBody
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.agent_update import AgentUpdate
@@ -152,7 +152,7 @@ async def fetch_fleet(connection: Connection) -> list[Candidate]:
     return [_candidate(row) for row in await connection.fetch(_FLEET)]
 
 
-async def fetch_newcomers(connection: Connection, going: Going) -> list[Candidate]:
+async def fetch_newcomers(connection: Connection, going: RolloutRow) -> list[Candidate]:
     """Return the containers of another version that are none of its members."""
     return [_candidate(row) for row in await connection.fetch(_NEWCOMERS, going.id, going.version)]
 
@@ -188,7 +188,7 @@ async def insert_members(
     )
 
 
-async def fetch_newest(connection: Connection, *, only_due: bool = False) -> Going | None:
+async def fetch_newest(connection: Connection, *, only_due: bool = False) -> RolloutRow | None:
     """Return the newest one and keep others from moving it; with `only_due` None where another is at it, or none is."""
     condition = "and due_at <= now()" if only_due else ""
     row = await connection.fetchrow(
@@ -198,14 +198,14 @@ async def fetch_newest(connection: Connection, *, only_due: bool = False) -> Goi
     return None if row is None else _going(row)
 
 
-async def find(connection: Connection, rollout: UUID, *, for_update: bool = False) -> Going | None:
+async def find(connection: Connection, rollout: UUID, *, for_update: bool = False) -> RolloutRow | None:
     """Return one, or None."""
     lock = " for no key update" if for_update else ""
     row = await connection.fetchrow(f"select * from rollouts where id = $1{lock}", rollout)
     return None if row is None else _going(row)
 
 
-async def fetch_all(connection: Connection, *, limit: int, before: int | None = None) -> list[tuple[int, Going]]:
+async def fetch_all(connection: Connection, *, limit: int, before: int | None = None) -> list[tuple[int, RolloutRow]]:
     """Return the newest ones first, each with its number."""
     rows = await connection.fetch(
         "select * from rollouts where $2::bigint is null or number < $2 order by number desc limit $1", limit, before
@@ -245,7 +245,7 @@ async def fetch_under_way(connection: Connection, rollout: UUID) -> list[tuple[T
     ]  # fmt: skip
 
 
-async def fetch_next(connection: Connection, going: Going, *, limit: int) -> list[tuple[OwnerMark, Sight]]:
+async def fetch_next(connection: Connection, going: RolloutRow, *, limit: int) -> list[tuple[OwnerMark, Sight]]:
     """Return whose turn it is of the waves that have begun, with what is seen of each."""
     rows = await connection.fetch(_NEXT, going.id, going.wave, limit)
     return [(OwnerMark(str(row["owner"])), _sight(row)) for row in rows]
@@ -273,7 +273,7 @@ async def tell(connection: Connection, rollout: UUID, owners: Sequence[OwnerMark
     await connection.execute(_TELL, rollout, [UUID(owner) for owner in owners])
 
 
-async def take_calls(connection: Connection, going: Going) -> list[Order]:
+async def take_calls(connection: Connection, going: RolloutRow) -> list[Order]:
     """Take the calls that are due; one that is not answered is due again once its time is over."""
     return [
         Order(going.id, OwnerMark(str(row["owner"])), row["address"], going.version, row["attempt"])
@@ -337,7 +337,7 @@ async def swap_canary(connection: Connection, rollout: UUID) -> None:
     await connection.execute(_SWAP_CANARY, rollout)
 
 
-async def save_verdict(connection: Connection, going: Going, verdict: Verdict, *, due_in_s: float | None) -> None:
+async def save_verdict(connection: Connection, going: RolloutRow, verdict: Verdict, *, due_in_s: float | None) -> None:
     """Write what follows, and when it is looked at again; None means when it is changed."""
     await connection.execute(
         "update rollouts set looked_at = now(), due_at = coalesce(now() + make_interval(secs => $2), 'infinity') "
@@ -365,7 +365,7 @@ async def note_swept(connection: Connection, rollout: UUID) -> None:
     await connection.execute("update rollouts set swept_at = now() where id = $1", rollout)
 
 
-async def set_state(connection: Connection, going: Going, state: RolloutState) -> None:
+async def set_state(connection: Connection, going: RolloutRow, state: RolloutState) -> None:
     """Write a person's decision."""
     await connection.execute(
         "update rollouts set state = $2, reason = null, due_at = now(), through_at = null, wave_since = now(), "
@@ -428,8 +428,8 @@ async def seconds_to_due(connection: Connection) -> float | None:
     return left
 
 
-def _going(row: Any) -> Going:
-    return Going(
+def _going(row: Any) -> RolloutRow:
+    return RolloutRow(
         row["id"], row["version"], RolloutState(row["state"]), row["reason"], convert(row["wish"], StartRollout),
         row["wave"], row["through_at"], row["started_by"], row["created_at"], row["finished_at"], row["looked_at"],
         row["swept_at"],

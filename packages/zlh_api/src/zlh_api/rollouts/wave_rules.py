@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from zlh_api.rollouts.model import Candidate, Going, Verdict, WaveCount
+from zlh_api.rollouts.model import Candidate, RolloutRow, Verdict, WaveCount
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_update import UPDATES_ITSELF
 from zlh_common.schema.rollouts import MemberState, RolloutState, StartRollout
@@ -67,7 +67,7 @@ def plan_waves(candidates: Sequence[Candidate], wish: StartRollout, *, seed: UUI
     return tuple(waves)
 
 
-def decide(going: Going, counts: Mapping[int, WaveCount], *, now: datetime) -> Verdict:
+def decide(going: RolloutRow, counts: Mapping[int, WaveCount], *, now: datetime) -> Verdict:
     """Return what follows from how the members are."""
     if going.state not in TELLING:
         return Verdict(going.state, going.wave, going.through_at, going.reason)
@@ -86,7 +86,7 @@ def decide(going: Going, counts: Mapping[int, WaveCount], *, now: datetime) -> V
     return replace(_follow_up(going, now), room=room)
 
 
-def find_halt(going: Going, counts: Mapping[int, WaveCount]) -> str | None:
+def find_halt(going: RolloutRow, counts: Mapping[int, WaveCount]) -> str | None:
     """Return why no further container may be told, or None."""
     first = counts.get(0, WaveCount(0)).failed
     if first:
@@ -98,20 +98,20 @@ def find_halt(going: Going, counts: Mapping[int, WaveCount]) -> str | None:
     return None
 
 
-def needs_another_canary(going: Going, first: WaveCount) -> bool:
+def needs_another_canary(going: RolloutRow, first: WaveCount) -> bool:
     """Tell whether another container is to come first: the chosen one is gone, away or cannot be told."""
     has_one = first.fresh or first.awaited or first.told
     return going.state is RolloutState.RUNNING and going.wave == 0 and not going.wish.canaries and not has_one
 
 
-def next_wave_at(going: Going) -> datetime | None:
+def next_wave_at(going: RolloutRow) -> datetime | None:
     """Return when the next wave begins, or the whole is done, if nothing comes between; None where that is open."""
     if going.through_at is None or going.state is not RolloutState.RUNNING:
         return None
     return going.through_at + timedelta(minutes=going.wish.soak_minutes)
 
 
-def _follow_up(going: Going, now: datetime) -> Verdict:
+def _follow_up(going: RolloutRow, now: datetime) -> Verdict:
     """Return what follows once nobody of the present wave is waited for."""
     through_at = going.through_at or now
     if now < through_at + timedelta(minutes=going.wish.soak_minutes):
@@ -121,7 +121,7 @@ def _follow_up(going: Going, now: datetime) -> Verdict:
     return Verdict(RolloutState.DONE, going.wave, through_at, None)
 
 
-def _find_awaited(going: Going, open_ones: Sequence[WaveCount], *, is_nobody_left: bool) -> str | None:
+def _find_awaited(going: RolloutRow, open_ones: Sequence[WaveCount], *, is_nobody_left: bool) -> str | None:
     """Return what a wave waits for that is not through, or None."""
     under_way = sum(each.under_way for each in open_ones)
     left = sum(each.fresh + each.awaited for each in open_ones)

@@ -18,7 +18,7 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused
 from zlh_api.database.pool import Connection, Database, DatabaseUnavailable
 from zlh_api.due import DueWork
 from zlh_api.rollouts import store
-from zlh_api.rollouts.model import Going, Order, Outcome, Verdict, WaveCount
+from zlh_api.rollouts.model import Order, Outcome, RolloutRow, Verdict, WaveCount
 from zlh_api.rollouts.outcome_rules import GAP, judge_refusal, judge_told, judge_waiting
 from zlh_api.rollouts.wave_rules import TELLING, decide, first_state, is_below, needs_another_canary
 from zlh_common.errors import ZlhError
@@ -115,7 +115,7 @@ class RolloutWorker:
                 await store.save_outcome(connection, order.rollout, order.owner, outcome)
 
 
-async def _look(connection: Connection, going: Going) -> list[Order]:
+async def _look(connection: Connection, going: RolloutRow) -> list[Order]:
     """Write down what has become of those under way, and what follows; return whom to tell."""
     now = await store.fetch_now(connection)
     if now - going.looked_at > GAP:
@@ -156,7 +156,7 @@ def _guard(owner: OwnerMark, judge: Callable[[], Judged]) -> Judged | Outcome:
         return Outcome(MemberState.FAILED, code="rollout_broke", message=message)
 
 
-async def _choose(connection: Connection, going: Going, room: int) -> None:
+async def _choose(connection: Connection, going: RolloutRow, room: int) -> None:
     """Write who is told now, at most so many; who is busy, or need not or cannot be told, makes room for others."""
     chosen: list[OwnerMark] = []
     busy: list[OwnerMark] = []
@@ -172,7 +172,7 @@ async def _choose(connection: Connection, going: Going, room: int) -> None:
     await store.tell(connection, going.id, chosen)
 
 
-async def _sweep(connection: Connection, going: Going) -> None:
+async def _sweep(connection: Connection, going: RolloutRow) -> None:
     """Take in who is none of it yet, at its end, and look anew at who could not be told."""
     found = [each for each in await store.fetch_newcomers(connection, going) if is_below(each.version, going.version)]
     await store.insert_members(connection, going.id, [(each, going.last_wave, first_state(each)) for each in found])
