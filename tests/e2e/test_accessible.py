@@ -24,6 +24,9 @@ LOOK = """async (tags) => {
 }"""
 LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
 TABS = ("overview", "processes", "terminal", "files", "metrics", "history", "ports", "runtimes", "settings")
+OF_PLATFORM = (
+    "standing", "containers", "nodes", "journal", "edge", "agents", "catalog", "customers", "users", "audit-log",
+)  # fmt: skip
 
 Open = Callable[[str, int], Awaitable[Page]]
 
@@ -72,7 +75,7 @@ async def test_nothing_serious_is_wrong_with_any_page(
         "", "containers/new", "catalog", "customers", "nowhere", "invitation#code=x", "password-reset#code=x",
         *(f"containers/{vmid}/{tab}" for tab in TABS), f"containers/{vmid}/processes/web",
         *(f"account/{tab}" for tab in ("profile", "sessions", "tokens")),
-        *(f"platform/{tab}" for tab in ("standing", "customers", "users", "edge", "audit-log")),
+        *(f"platform/{tab}" for tab in OF_PLATFORM),
     ]  # fmt: skip
     for path in paths:
         await page.goto(f"{stack.dev['portalUrl']}/{path}")

@@ -8,19 +8,22 @@ import random
 import re
 import signal
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from urllib.parse import urlencode
 from uuid import uuid4
 
 import aiohttp
 import asyncpg
 import pytest
+from playwright.async_api import Page, WebSocket, expect
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from component.console.server import CONTINUATION, PING, TEXT, RawViewer, frame
-from e2e.stack import Stack
+from e2e.browser import sign_in
+from e2e.stack import WAIT_S, Stack
 from guards.leaks import is_gone
 from zlh_api.customers.secret import token_digest
 from zlh_api.database.embedded.server import EmbeddedPostgres
@@ -42,6 +45,11 @@ UNTIL_S = 30
 # Counts until somebody presses the key, however long it takes to kill a program and to have it back. The key is waited
 # for without a time: bash 5.2 loses one that comes just when the time of its `read -t` is over.
 COUNT = "{ i=0; while sleep 0.1; do i=$((i+1)); echo line-$i-; done; } & read; kill $!; wait $!; echo al''l"
+# A hundred numbered lines each second until somebody presses the key; fewer in all than a page scrolls back.
+ROWS = (
+    "{ i=0; while sleep 0.02; do i=$((i+2)); echo row-$((i-1))-; echo row-$i-; done; } & read; kill $!; wait $!; "
+    "echo al''l"
+)
 # Prints every byte that is typed, as it is typed.
 COPY = "stty raw -echo; echo rea''dy; exec cat"
 # More than every buffer between a shell and a viewer holds.
@@ -472,3 +480,102 @@ async def test_one_terminal_too_many_is_refused_by_its_code(stack: Stack, vmid: 
     answers = [await stack.call("POST", f"/api/containers/{vmid}/terminals", {}) for _ in range(MAX_TERMINALS + 1)]
     refused = [(status, answer["code"]) for status, answer in answers if status != 201]
     assert set(refused) == {(409, "terminal_limit")}
+
+
+class Seen:
+    """What has come to a page over its connections to one console, by the place of each byte in the stream."""
+
+    def __init__(self, page: Page) -> None:
+        self.sockets: list[list[tuple[int, bytes]]] = []
+        page.on("websocket", self._opened)
+
+    def _opened(self, socket: WebSocket) -> None:
+        if "/console" not in socket.url:
+            return
+        frames: list[tuple[int, bytes]] = []
+        self.sockets.append(frames)
+        socket.on("framereceived", lambda data: frames.append(parse_output(data)) if isinstance(data, bytes) else None)
+
+    def rows_of(self, socket: int) -> list[int]:
+        """Return the numbers that one connection has brought."""
+        return numbers_in(b"".join(data for _, data in self.sockets[socket]))
+
+    def begin_again(self) -> Callable[[], bool]:
+        """Return what tells whether lines have come over a connection that is opened from now on."""
+        before = len(self.sockets)
+        return lambda: len(self.sockets) > before and len(self.rows_of(-1)) > 20
+
+    def joined(self) -> bytes:
+        """Return all of it; each byte follows on the one before, over the ends of connections too."""
+        data = bytearray()
+        first = next_offset = self.sockets[0][0][0]
+        for frames in self.sockets:
+            for offset, part in frames:
+                assert offset == next_offset, f"{next_offset - first} bytes came, and then those at {offset - first}"
+                data += part
+                next_offset = offset + len(part)
+        return bytes(data)
+
+
+def numbers_in(text: bytes) -> list[int]:
+    """Return the numbers of lines, in their order; not that of the command, which has none."""
+    return [int(number) for number in re.findall(rb"row-(\d+)-", text)]
+
+
+async def wait_until(what: str, is_so: Callable[[], bool]) -> None:
+    """Return once it is so."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while not is_so():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"never {what}") from None
+
+
+@pytest.mark.real("chromium", "portal")
+async def test_a_browser_has_every_line_once_over_the_death_of_the_api_and_of_the_agent(
+    page: Page, stack: Stack, vmid: int, tmp_path: Path
+) -> None:
+    """Lines come all the while: over the connections, on the screen and in the saved file each is there once."""
+    seen = Seen(page)
+    await sign_in(page, stack)
+    await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/terminal")
+    state = page.get_by_test_id("terminal-state")
+    await expect(state).to_have_attribute("data-kind", "attached")
+    await page.get_by_test_id("terminal").locator(".xterm").click()
+    await page.keyboard.type(ROWS + "\n")
+    await wait_until("lines came", lambda: len(seen.rows_of(-1)) > 20)
+    for program in ("api", "agent"):
+        gone_on = seen.begin_again()
+        stack.kill(program)
+        await wait_until(f"lines came after the {program}", gone_on)
+        await expect(state).to_have_attribute("data-kind", "attached")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".xterm-rows")).to_contain_text("all")
+    came = numbers_in(seen.joined())
+    wanted = list(range(1, len(came) + 1))
+    assert came == wanted
+    await expect(page.get_by_test_id("terminal-missed")).to_have_count(0)
+    async with page.expect_download() as saving:
+        await page.get_by_role("button", name="Download").click()
+    saved = tmp_path / "saved.log"
+    await (await saving.value).save_as(saved)
+    assert numbers_in(await asyncio.to_thread(saved.read_bytes)) == wanted
+    assert await _rows_on_screen(page) == wanted
+
+
+async def _rows_on_screen(page: Page) -> list[int]:
+    """Return the numbers on the screen and above it, as somebody finds them who pages up to the first."""
+    rows = page.locator(".xterm-rows")
+    await page.get_by_test_id("terminal").locator(".xterm").click()
+    found: list[int] = []
+    while 1 not in found:
+        above = [number for number in numbers_in((await rows.inner_text()).encode()) if number not in found[:200]]
+        assert above, "paging up shows nothing new"
+        found = above + found
+        if 1 in found:
+            break
+        top = await rows.locator("> div").first.inner_text()
+        await page.keyboard.press("Shift+PageUp")
+        await expect(rows.locator("> div").first).not_to_have_text(top)
+    return found

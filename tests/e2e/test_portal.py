@@ -323,7 +323,7 @@ async def test_a_creation_that_is_stuck_says_where_and_why(page: Page, stack: St
     stranger.mkdir()
     await create.click()
     failure, step = page.get_by_test_id("failure"), page.get_by_test_id("step-create-guest")
-    await expect(failure).to_contain_text("“Create the container” has failed")
+    await expect(failure).to_contain_text("“\u2068Create the container\u2069” has failed")
     await expect(failure).to_contain_text(f"Step 2 of {len((await stack.status(vmid))['steps'])}")
     await expect(failure).to_contain_text("does not carry the mark of container")
     await expect(failure.get_by_test_id("failure-tries")).to_have_text(

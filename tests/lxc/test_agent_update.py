@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-import shutil
-import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from agent_artifact import pack_agent
 from fakes.runtime_shop import RuntimeShop, make_shop
 from lxc.guest import Follower, Guest, running_guest
 from lxc.own_host import OwnHost
 from lxc.test_installs_in_container import served
-from zlh_common.runtime_choice import this_platform
+from real_parts.agent_versions import offer_version
 from zlh_common.schema.agent_update import AgentUpdate, AgentUpdateState, StartAgentUpdate
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
 pytestmark = [pytest.mark.real("lxc"), pytest.mark.timeout(420)]
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 200.0
 STATE = AgentUpdateState
 NEWER, NEWEST = "90.0.0", "90.0.1"
@@ -46,20 +41,8 @@ class Fleet:
 
     async def offer(self, version: str, module: str = "", added: str = "") -> None:
         """Have the catalog offer the template's own bundle as another version, with lines added to a module of it."""
-        await asyncio.to_thread(self._offer, version, module, added)
-
-    def _offer(self, version: str, module: str, added: str) -> None:
-        bundle = self.shop.folder / version
-        (current,) = (self.host.settings.template / "opt/zlh/agent").glob("[0-9]*")
-        subprocess.run(["cp", "-R", "--no-dereference", str(current), str(bundle)], check=True)
-        site = bundle / "lib/site-packages/zlh_agent"
-        change(site / "__init__.py", lambda text: re.sub('__version__ = ".*"', f'__version__ = "{version}"', text))
-        if module:
-            change(site / module, lambda text: text + added)
-        lock = ROOT / "requirements.lock"
-        pack_agent(bundle, self.shop.tree, version=version, platform=this_platform(), lock=lock)
-        shutil.rmtree(bundle)
-        self.shop.publish()
+        template = self.host.settings.template
+        await asyncio.to_thread(offer_version, template, self.shop, version, module=module, added=added)
 
     async def tell(self, version: str) -> None:
         """Tell the agent of a version."""
@@ -87,13 +70,6 @@ class Fleet:
                         assert process.restarts == 0
                         return process.pid
                 await asyncio.sleep(0.1)
-
-
-def change(module: Path, edit: Callable[[str], str]) -> None:
-    """Edit a module; what was compiled of it is not looked at by its time, so it goes."""
-    module.write_text(edit(module.read_text()))
-    for compiled in (module.parent / "__pycache__").glob(f"{module.stem}.*.pyc"):
-        compiled.unlink()
 
 
 def update_of(status: AgentStatus) -> AgentUpdate | None:

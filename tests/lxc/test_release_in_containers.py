@@ -1,4 +1,6 @@
-"""The product from its release alone: installed, with real containers of its own template, used, and taken away."""
+"""The product from its release alone: installed, with real containers of its own template, used, brought to another
+version of the agent, and taken away.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,7 @@ from lxc.game_servers import PATIENCE_S, SIZE, GameOnHost, audit, offer_blocks, 
 from lxc.own_host import OwnHost, own_host
 from lxc.platform import TOKEN, LxcPlatform, running_platform
 from lxc.test_installs_in_container import served
+from real_parts.agent_versions import offer_version
 from real_parts.knot import Knot, running_knot
 from real_parts.release import build_release, install_release, unpack_template
 from zlh_common.schema.console_wire import OFFSET_BYTES, SUBPROTOCOL
@@ -38,6 +41,9 @@ pytestmark = [pytest.mark.real(*parts), pytest.mark.timeout(1500)]
 log = structlog.get_logger()
 # The domain of the containers, which Knot is asked about; browsers need no name server for it.
 ZONE = "localhost"
+# Versions of the agent after that of the release. The first ends when it is to serve.
+NEXT_BROKEN, NEXT = "90.0.0", "90.0.1"
+BROKEN = "\nimport sys\nif '--version' not in sys.argv:\n    raise ImportError('a library that is not there')\n"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,7 @@ class Clock:
 @asynccontextmanager
 async def running(
     release: Path, place: Path, host: OwnHost, dsn: str, folder: Path
-) -> AsyncIterator[tuple[LxcPlatform, Knot]]:
+) -> AsyncIterator[tuple[LxcPlatform, Knot, RuntimeShop]]:
     """Install the release and run it, with route files over SFTP and records in a name server of its own."""
     leaks.long_lived.add(str(folder))
     shop = RuntimeShop(folder / "shop")
@@ -101,7 +107,7 @@ async def running(
             host, dsn, folder, trusted_root=shop.trusted_root, has_games=True, program=program, more=more
         )
         platform = await opened.enter_async_context(run)
-        yield platform, knot
+        yield platform, knot, shop
 
 
 def render_more(folder: Path, sshd: Sshd, knot: Knot) -> str:
@@ -133,9 +139,9 @@ ask = ["{knot.address}:{knot.port}"]
 async def test_release_makes_uses_and_removes_containers(
     release: Path, place: Path, host: OwnHost, dsn: str, tmp_path: Path
 ) -> None:
-    """A dev and a game container: created, used, restarted from within, deleted; and nothing is left of either."""
+    """A dev and a game container: created, used, brought to a newer agent, restarted, deleted; and nothing is left."""
     clock = Clock()
-    async with running(release, place, host, dsn, tmp_path) as (platform, knot):
+    async with running(release, place, host, dsn, tmp_path) as (platform, knot, shop):
         clock.note("installed and running")
         game = await GameOnHost.create(platform, "blocks", acceptEula=True)
         dev = await create_dev(platform)
@@ -154,6 +160,19 @@ async def test_release_makes_uses_and_removes_containers(
         assert (await ping(port))["description"] == {"text": "blocks 1.0"}
         clock.note("terminal, file, published port, player")
 
+        template = host.settings.template
+        broken = {"module": "app.py", "added": BROKEN}
+        await asyncio.to_thread(offer_version, template, shop, NEXT_BROKEN, **broken)
+        await asyncio.to_thread(offer_version, template, shop, NEXT)
+        runs = [await processes_of(each) for each in (dev, game)]
+        await prove_soon(dev, game)
+        assert await roll_out(platform, NEXT_BROKEN, until="halted") == {dev.vmid: "undone", game.vmid: "waiting"}
+        clock.note("a broken agent rolled out, undone and halted")
+        assert await roll_out(platform, NEXT, until="done") == {dev.vmid: "updated", game.vmid: "updated"}
+        assert [await processes_of(each) for each in (dev, game)] == runs, "nothing was restarted"
+        await wait_page(visitor, url, "from the release")
+        clock.note("both brought to the next agent")
+
         await restart(dev, from_within=False)
         # Of a game container the API restarts the server alone.
         await restart(game, from_within=True)
@@ -166,6 +185,40 @@ async def test_release_makes_uses_and_removes_containers(
         await wait_nothing_left(platform, host, knot)
         clock.note("both deleted, nothing left")
     log.info("release.lived", seconds=clock.took)
+
+
+async def processes_of(container: GameOnHost) -> dict[str, tuple[int, int]]:
+    """Return pid and restarts of each process."""
+    _, report = await container.platform.call("GET", f"/api/containers/{container.vmid}/status")
+    return {each["name"]: (each["pid"], each["restarts"]) for each in report["processes"]}
+
+
+async def prove_soon(*containers: GameOnHost) -> None:
+    """Have the agents be at an end with a version within seconds, where they take ten minutes."""
+    for each in containers:
+        await each.inside("sed", "-i", "1i update_probation_s = 2", "/etc/zlh/agent.toml")
+        await each.inside("systemctl", "restart", "zlh-agent")
+        await each.wait("heard again", lambda report: bool(report["ready"]))
+
+
+async def roll_out(platform: LxcPlatform, version: str, *, until: str) -> dict[int, str]:
+    """Bring all to a version, the dev container first; return where each stands when it is in that state."""
+    rollouts = "/api/platform/rollouts"
+    async with asyncio.timeout(PATIENCE_S):
+        while version not in [
+            each["version"] for each in (await platform.call("GET", "/api/platform/agents"))[1]["offers"]
+        ]:
+            await asyncio.sleep(0.5)
+    _, containers = await platform.call("GET", "/api/containers")
+    canary = next(each["vmid"] for each in containers["items"] if each["kind"] == "dev")
+    wish = {"version": version, "canaries": [canary], "shares": [100], "soakMinutes": 0}
+    status, begun = await platform.call("POST", rollouts, wish)
+    assert status == 201, begun
+    async with asyncio.timeout(PATIENCE_S):
+        while (detail := (await platform.call("GET", f"{rollouts}/{begun['id']}"))[1])["rollout"]["state"] != until:
+            assert detail["rollout"]["state"] == "running", detail
+            await asyncio.sleep(0.5)
+    return {each["vmid"]: each["state"] for each in detail["members"]}
 
 
 async def create_dev(platform: LxcPlatform) -> GameOnHost:

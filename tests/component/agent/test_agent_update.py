@@ -17,6 +17,7 @@ from component.agent.update_harness import FIRST, SECOND, THIRD, Container, make
 from fakes.agent_bundles import Bundle
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.runtime_shop import RuntimeShop
+from zlh_agent import launcher
 from zlh_agent.launcher import DONE, NONE, PROBATION, UNDONE, UpdateState
 from zlh_agent.runtimes.checking.comparison import compare_tree
 from zlh_agent.runtimes.model import STAGING
@@ -439,3 +440,39 @@ async def test_an_undone_version_tells_what_the_launcher_has_seen(container: Con
         )  # fmt: skip
     assert [(one.kind, one.data["code"]) for one in container.noted] == [("agent.update_undone", "agent_exited")]
     assert await container.versions() == [FIRST]
+
+
+async def test_what_the_launcher_has_undone_meanwhile_stays_so(container: Container) -> None:
+    """A proof that comes right after it was given up is none: the version goes, and the former one follows it."""
+    async with container.engine() as engine:
+        await engine.service.start(StartAgentUpdate(version=SECOND))
+        assert not await engine.settled()
+
+    async def give_up() -> None:
+        await asyncio.to_thread(launcher.undo, container.folder, container.bundles, code="late", message="Too late.")
+
+    async with container.engine() as engine:
+        engine.service.serves = give_up
+        assert not await engine.settled()
+    assert (await container.current(), (await container.state()).phase) == (FIRST, UNDONE)
+    update = await container.settle()
+    assert (update.state, update.code) == (STATE.UNDONE, "late")
+
+
+async def test_a_state_that_cannot_be_read_is_left_alone(container: Container) -> None:
+    """The agent runs and says why it takes no update; what is kept is neither brought on nor written over."""
+    await container.update(SECOND)
+    state = container.folder / "state.json"
+    await asyncio.to_thread(state.unlink)
+    state.symlink_to("state.json")
+    async with container.engine() as engine:
+        assert "cannot be read" in (engine.service.report().fixed_because or "")
+        with pytest.raises(AgentUpdateFixed):
+            await engine.service.start(StartAgentUpdate(version=THIRD))
+    assert state.is_symlink()
+
+
+async def test_once_it_is_accepted_there_is_no_way_back(container: Container) -> None:
+    """The link that leads back is of a switch alone."""
+    await container.update(SECOND)
+    assert not (container.bundles / launcher.FORMER_LINK).is_symlink()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from component.agent.harness import AgentProcess, code_of, end, eventually, make_agent
@@ -105,7 +106,15 @@ async def living(tmp_path: Path, *, probation_s: float = 0.5) -> AsyncIterator[L
             await agent.start()
             await agent.want()
             await agent.until(lambda status: not status.processes)
+            # Gone from the report is not yet ended: who ends the agent first leaves the shim behind.
+            await eventually(lambda: asyncio.to_thread(has_no_shim, agent.root))
             await end(agent)
+
+
+def has_no_shim(root: Path) -> bool:
+    """Tell whether no shim runs that an agent below this folder has started."""
+    commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    return not any(str(root) in command and "zlh_agent.shim" in command for command in commands)
 
 
 def lay_out(root: Path) -> None:

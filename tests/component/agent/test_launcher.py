@@ -276,6 +276,52 @@ def test_an_agent_that_holds_the_state_cannot_stay(loop: SystemdLoop, monkeypatc
     assert loop.current == "1.0"
 
 
+def test_a_proof_in_the_last_moment_counts(loop: SystemdLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that proves itself while it is about to be given up as overdue stays, and nothing is restarted."""
+    loop.keep(phase=PROVING, switched=True)
+    real = launcher.holding
+
+    @contextmanager
+    def holding(folder: Path) -> Iterator[None]:
+        loop.keep(phase=PROBATION, switched=True)
+        with real(folder):
+            yield
+
+    monkeypatch.setattr(launcher, "holding", holding)
+    monkeypatch.setenv("PATH", str(loop.root / "fakes"), prepend=":")
+    launcher.overdue(loop.places)
+    assert (loop.current, loop.state.phase, loop.take_calls()) == ("2.0", PROBATION, [])
+
+
+def test_where_the_state_cannot_be_read_nothing_is_forgotten(loop: SystemdLoop) -> None:
+    """The way back is taken while there is one, what was undone is not started, and what is kept stays for later."""
+    loop.keep(phase=UNDONE, switched=True)
+    state = loop.places.state / "state.json"
+    state.rename(loop.root / "kept")
+    state.symlink_to("state.json")
+    launcher.lay_link(loop.places.bundles, launcher.FORMER_LINK, "1.0")
+    assert "agent 1.0" in loop.live().printed
+    (loop.places.bundles / launcher.FORMER_LINK).unlink()
+    loop.take_calls()
+    assert "agent 2.0" in loop.live().printed
+    assert [call[0] for call in loop.take_calls()][:2] == ["systemctl", "systemd-run"], "it may be one on trial"
+    assert state.is_symlink()
+    (loop.root / "kept").replace(state)
+    assert "agent 1.0" in loop.live().printed
+    assert loop.current == "1.0"
+
+
+def test_an_overdue_one_whose_state_cannot_be_read_is_started_anew(
+    loop: SystemdLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start sees to it, instead of nobody any more."""
+    loop.places.state.mkdir(parents=True)
+    (loop.places.state / "state.json").symlink_to("state.json")
+    monkeypatch.setenv("PATH", str(loop.root / "fakes"), prepend=":")
+    launcher.overdue(loop.places)
+    assert loop.take_calls() == [["systemctl", "restart", "--no-block", "zlh-agent.service"]]
+
+
 def test_a_bundle_that_is_not_whole_is_not_started(loop: SystemdLoop) -> None:
     """Where the version on trial has no code, the former one runs and the reason is kept."""
     loop.keep(phase=PROVING)

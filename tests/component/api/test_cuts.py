@@ -133,6 +133,17 @@ async def test_an_agent_that_hangs_holds_up_nobody_else(world: World, monkeypatc
         await agents.wait_cuts(good, 2)
 
 
+async def test_an_agent_that_says_any_number_holds_up_nobody_else(world: World) -> None:
+    """A protocol that is larger than every number of the database is one that is new enough."""
+    boaster, honest = await running(world, protocol=10**30), await running(world)
+    agents = CuttingAgents(world)
+    async with cutting(world, agents):
+        await take_back(world, boaster)
+        await take_back(world, honest)
+        await agents.wait_cuts(honest, 2)
+        await agents.wait_cuts(boaster, 2)
+
+
 async def test_who_does_not_answer_is_asked_again_and_people_are_told(world: World) -> None:
     """First at once, then ever later; what cannot be done is told, until it is."""
     owner = await running(world)

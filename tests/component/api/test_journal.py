@@ -208,9 +208,27 @@ async def test_what_is_beyond_count_and_age_is_forgotten(world: World) -> None:
     assert (row["some"], row["young"]) == (True, True)
 
 
+async def test_one_container_pushes_out_nothing_of_others(world: World) -> None:
+    """Of each the newest are kept, so many and no more; what is gone of one makes room for all."""
+    await world.fetch(f"{_FILL} returning 1")
+    await world.fetch(
+        "insert into step_attempts (owner, vmid, step, attempt, outcome) "
+        "select gen_random_uuid(), 99, 'send-spec', 1, 'done' from generate_series(1, 12000) returning 1"
+    )
+    await AttemptsService(world.database, SystemClock(), KeptAttempts(most=MANY + 50, most_each=40)).prune()
+    rows = await world.fetch(
+        "select vmid = 99 as his, count(*), max(number) - min(number) as span from step_attempts group by 1"
+    )
+    assert {row["his"]: row["count"] for row in rows} == {True: 40, False: MANY}
+    assert {row["span"] for row in rows if row["his"]} == {39}
+
+
 async def test_two_processes_do_not_forget_in_each_others_way(world: World) -> None:
     """Who finds another at it leaves it to that."""
     await world.fetch(f"{_FILL} returning 1")
     async with world.database.transaction() as one, world.another_pool(max_connections=1).transaction() as other:
-        assert await attempts_store.prune(one, age=timedelta(days=1), most=1_000) == attempts_store.PRUNE_ROWS
-        assert await attempts_store.prune(other, age=timedelta(days=1), most=1_000) == 0
+        assert (
+            await attempts_store.prune(one, age=timedelta(days=1), most=1_000, most_each=MANY)
+            == attempts_store.PRUNE_ROWS
+        )
+        assert await attempts_store.prune(other, age=timedelta(days=1), most=1_000, most_each=MANY) == 0

@@ -18,7 +18,7 @@ from fakes.agents import FakeAgents
 from fakes.api_world import WAIT_S, World
 from fakes.history import happening, sample
 from zlh_api.agents.client import AgentAddress
-from zlh_api.agents.links import WAKES_RATE, AgentLinks
+from zlh_api.agents.links import NEWER_COSTS, WAKES_RATE, AgentLinks, _StreamPace
 from zlh_api.agents.reports import FLUSH_CHARS, ReportWriter
 from zlh_api.containers import store as containers
 from zlh_api.containers.status import find_degradations
@@ -231,6 +231,25 @@ async def test_an_agent_that_floods_waits_at_its_own_end(
         await world.wait_until("select connection = 'online' from containers")
         await asyncio.sleep(1)
         assert 10_000 - len(agents.socket.frames) <= most * (time.monotonic() - began)
+
+
+async def test_what_a_newer_agent_says_costs_more(
+    world: World, agents: TalkingAgents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have to be read value by value, so it counts as many times its bytes; the same again is not read."""
+    report = agents.report(await add_running(world))
+    newer = encode(StatusEvent(status=msgspec.structs.replace(report, protocol_version=PROTOCOL_VERSION + 1)))
+    known, sizes = encode(StatusEvent(status=report)), list[int]()
+
+    async def wait(_pace: object, size: int) -> None:
+        sizes.append(size)
+
+    monkeypatch.setattr(_StreamPace, "wait", wait)
+    agents.say(newer, newer, known)
+    async with links(world, agents), asyncio.timeout(WAIT_S):
+        while len(sizes) < 3:
+            await asyncio.sleep(0.01)
+    assert sizes[:3] == [len(newer) * NEWER_COSTS, len(newer), len(known)]
 
 
 async def test_a_link_that_ends_is_dialled_again(world: World, agents: TalkingAgents) -> None:

@@ -122,6 +122,32 @@ async def test_what_nobody_can_tell_is_not_guessed(client: Client, world: World)
     assert (back["nodes"][0]["state"], back["trouble"]) == ("online", None)
 
 
+async def test_one_process_that_cannot_ask_takes_back_nothing(client: Client, world: World) -> None:
+    """What another has found stands until nobody has looked for a while; since when it is so, does not move."""
+    away = SystemAway(system="Proxmox", reason="no route", retry_in_s=0)
+    world.driver.nodes = [NodeSeen("a", is_online=True)]
+    _status, first = await look(client, world.people.operator)
+    world.faults.fail("list_nodes", away)
+    await look(client, world.people.operator)
+    _status, again = await look(client, world.people.operator)
+    assert again["nodes"][0]["since"] == first["nodes"][0]["since"]
+    await world.fetch("update nodes_seen set noted_at = now() - interval '91 seconds' returning 1")
+    world.faults.fail("list_nodes", away)
+    await look(client, world.people.operator)
+    assert [tuple(row) for row in await world.fetch("select state, since = noted_at from nodes_seen")] == [
+        ("unknown", True)
+    ]
+
+
+async def test_a_look_is_noted_again_where_nothing_has_changed(client: Client, world: World) -> None:
+    """So that others can tell that somebody looks."""
+    world.driver.nodes = [NodeSeen("a", is_online=True)]
+    await look(client, world.people.operator)
+    await world.fetch("update nodes_seen set noted_at = now() - interval '60 seconds' returning 1")
+    await look(client, world.people.operator)
+    assert (await world.fetch("select noted_at > now() - interval '50 seconds' as new from nodes_seen"))[0]["new"]
+
+
 async def test_it_is_nobody_elses_business(client: Client, world: World) -> None:
     """A customer is answered as if there were no such thing."""
     status, refused = await look(client, world.people.owner)

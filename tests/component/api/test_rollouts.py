@@ -15,7 +15,7 @@ from fakes.api_world import World
 from fakes.updating_agents import NEW, NEWER, OLD, UpdatingAgents, offer_agents, run_fleet, tell_outcome
 from zlh_api.agents.client import AgentRefused, AgentUnreachable
 from zlh_api.rollouts import store
-from zlh_api.rollouts.refusals import AgentNotOffered, AgentVersionOlder, CanaryUnsuitable, RolloutOver
+from zlh_api.rollouts.refusals import AgentNotOffered, AgentVersionOlder, CanaryUnsuitable, RolloutNotSoFar
 from zlh_api.rollouts.service import RolloutService
 from zlh_api.rollouts.worker import RolloutWorker
 from zlh_common.errors import NotFound
@@ -312,6 +312,18 @@ async def test_who_was_not_reached_before_a_pause_is_told_behind_it(fleet: Fleet
     assert await fleet.states() == {"updated": 1}
 
 
+async def test_who_was_not_reached_before_the_end_is_left_alone(fleet: Fleet) -> None:
+    """One that is cancelled leaves nobody under way whom nobody calls, and is looked at no more."""
+    (owner,) = await run_fleet(fleet.world, 1)
+    fleet.agents.refusals[owner] = AgentUnreachable("it is away")
+    begun = await fleet.start()
+    await fleet.look()
+    await fleet.service.cancel(UUID(begun.id))
+    await fleet.look()
+    assert await fleet.states() == {"waiting": 1}
+    assert await fleet.world.fetch("select from rollouts where due_at < 'infinity'") == []
+
+
 async def test_a_process_that_dies_between_the_decision_and_the_call_loses_nobody(fleet: Fleet) -> None:
     """What was decided is on disk: another process tells once the first one's time is over."""
     (owner,) = await run_fleet(fleet.world, 1)
@@ -360,13 +372,97 @@ async def test_what_is_refused_of_a_wish(fleet: Fleet) -> None:
     await run_fleet(fleet.world, 1)
     with pytest.raises(AgentNotOffered):
         await fleet.start(version="7.0.0")
-    # What an agent calls itself bars no version that the catalog does not have.
-    await fleet.start()
+    # What an agent calls itself bars no version, be it offered or not.
     offer_agents(fleet.world, NEWER, NEW)
-    with pytest.raises(AgentVersionOlder):
-        await fleet.start()
+    await fleet.start()
     with pytest.raises(CanaryUnsuitable):
         await fleet.start(version=NEWER, canaries=[999_999])
+    await fleet.start(version=NEWER)
+    await fleet.look_until(RolloutState.DONE)
+    with pytest.raises(AgentVersionOlder):
+        await fleet.start()
+
+
+async def reach(fleet: Fleet, owner: UUID, generation: str) -> None:
+    """Have an agent report that it has reached a generation of its spec."""
+    await fleet.world.fetch(
+        f"update containers set agent_status = agent_status || jsonb_build_object('observedGeneration', {generation}) "
+        "where owner = $1 returning 1",
+        owner,
+    )
+
+
+HOSTILE = [
+    "9" * 5000,
+    "a1" * 100_000,
+    "",
+    "\N{REPLACEMENT CHARACTER}",
+    "1." * 500,
+    "-1",
+    "\N{FULLWIDTH DIGIT NINE}" * 70,
+]
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+async def test_whatever_one_agent_says_stays_with_its_container(fleet: Fleet, said: str) -> None:
+    """Every text and number of its report, long, empty or strange, before it is told and while it is under way."""
+    strange, *others = await run_fleet(fleet.world, 3)
+    (vmid,) = [row["vmid"] for row in await fleet.world.fetch("select vmid from containers where owner = $1", strange)]
+    fleet.agents.fate = lambda owner: None if owner == strange else AgentUpdateState.DONE
+    await fleet.start(canaries=[vmid], shares=[100])
+    await fleet.look()
+    fields = ("version", "state", "before", "startedAt", "attempt", "exitCode", "code", "output", "message")
+    update = dict.fromkeys(fields, said)
+    for agent in (
+        {"version": said, "update": update, "fixedBecause": said},
+        {"update": {**update, "version": NEW}},
+        said,
+    ):
+        report = {"agentVersion": said, "protocolVersion": said, "agent": agent}
+        await fleet.world.fetch(
+            "update containers set agent_status = agent_status || $2::jsonb where owner = $1 returning 1",
+            strange,
+            report,
+        )
+        for _ in range(3):
+            await fleet.look()
+        assert await fleet.service.render_metrics()
+        assert len((await fleet.service.fetch_agents(after=0, limit=10)).containers) == 3
+        await fleet.service.fetch_detail(UUID((await fleet.newest()).id), state=None, after="", limit=10)
+    assert len(others) == 2
+
+
+@pytest.mark.parametrize("code", ["x\0", "\ud800", "x" * 10_000, ""])
+async def test_whatever_one_agent_refuses_with_stays_with_its_container(fleet: Fleet, code: str) -> None:
+    """A refusal that no database could hold is written down as far as it can be."""
+    (owner,) = await run_fleet(fleet.world, 1)
+    fleet.agents.refusals[owner] = AgentRefused(status=409, agent_code=code, detail=code * 2)
+    await fleet.start()
+    for _ in range(3):
+        await fleet.look()
+    assert await fleet.states() == {"failed": 1}
+
+
+async def test_who_is_busy_for_ever_keeps_the_new_version_from_nobody(fleet: Fleet) -> None:
+    """A container that never comes to rest is told once it does, and the waves behind its own come in their time."""
+    owners = await run_fleet(fleet.world, 20)
+    await fleet.start(shares=[50, 100])
+    (busy,) = await fleet.world.fetch("select owner from rollout_members where wave = 1 order by place limit 1")
+    await reach(fleet, busy["owner"], "0")
+    for _ in range(60):
+        # Its pause is over at each look, and it is busy again.
+        await fleet.world.fetch(
+            "update rollout_members set not_before = now() where not_before is not null returning 1"
+        )
+        await fleet.look()
+        if (await fleet.newest()).state is RolloutState.DONE:
+            break
+    assert await fleet.states() == {"updated": len(owners) - 1, "waiting": 1}
+    await reach(fleet, busy["owner"], "spec_generation")
+    await fleet.world.fetch("update rollout_members set not_before = now() where state = 'waiting' returning 1")
+    for _ in range(3):
+        await fleet.look()
+    assert await fleet.states() == {"updated": len(owners)}
 
 
 async def test_a_newer_one_supersedes(fleet: Fleet) -> None:
@@ -378,7 +474,7 @@ async def test_a_newer_one_supersedes(fleet: Fleet) -> None:
     await fleet.look_until(RolloutState.DONE)
     assert {order.version for _, order in fleet.agents.orders} == {NEWER}
     assert (await fleet.service.fetch_page(before=None, limit=9))[0][1].state is RolloutState.SUPERSEDED
-    with pytest.raises(RolloutOver):
+    with pytest.raises(RolloutNotSoFar):
         await fleet.service.resume(UUID(before.id))
     with pytest.raises(NotFound):
         await fleet.service.pause(UUID(int=1))

@@ -20,6 +20,7 @@ from zlh_agent.launcher import (
     PROVING,
     UNDONE,
     UpdateState,
+    decide_blind,
     decide_start,
     describe_end,
     is_its_fault,
@@ -151,6 +152,23 @@ def test_what_is_no_state_is_set_aside(tmp_path: Path, held: bytes) -> None:
     (tmp_path / "state.json").write_bytes(held)
     assert read_state(tmp_path) == UpdateState()
     assert (tmp_path / "state.json.unreadable").read_bytes() == held
+
+
+def test_what_cannot_be_read_is_not_set_aside(tmp_path: Path) -> None:
+    """A disk or a system that refuses says nothing of the state, which may be a good one."""
+    (tmp_path / "state.json").symlink_to("state.json")
+    with pytest.raises(OSError, match="symbolic"):
+        read_state(tmp_path)
+    assert (tmp_path / "state.json").is_symlink()
+
+
+@given(st.none() | VERSIONS, st.none() | VERSIONS, LAYOUTS)
+def test_where_nobody_can_tell_the_way_back_is_taken(current: str | None, back: str | None, whole: set[str]) -> None:
+    """What `current` leads to may be one that was undone while there is a way back; something starts in any case."""
+    begun = decide_blind(current, back, whole)
+    assert begun.version == (back if back in whole else current if current in whole else begun.version)
+    assert (begun.version in whole) == bool(whole)
+    assert begun.is_on_trial == (begun.version == current)
 
 
 def test_a_state_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_wave_opens_the_next_once_it_is_through_and_watched() -> None:
 
 def test_a_wave_that_is_no_longer_through_is_watched_anew() -> None:
     """Somebody has come back while it was watched: the time begins again behind him."""
-    back = counts(WaveCount(0, updated=1, ready=1), WaveCount(1, ready=5))
+    back = counts(WaveCount(0, updated=1, ready=1, fresh=1), WaveCount(1, ready=5))
     verdict = decide(going(through_at=NOW), back, now=NOW + timedelta(hours=1))
     assert (verdict.wave, verdict.through_at, verdict.room) == (0, None, 1)
 
@@ -140,7 +140,7 @@ def test_a_first_wave_that_proves_nothing_opens_no_other() -> None:
         assert (verdict.wave, verdict.room, verdict.through_at) == (0, 0, None)
         assert verdict.reason is not None
         assert needs_another_canary(going(), first)
-    assert not needs_another_canary(going(), WaveCount(0, ready=1))
+    assert not needs_another_canary(going(), WaveCount(0, ready=1, fresh=1))
     assert not needs_another_canary(going(wish=wish(canaries=(1,))), WaveCount(0, absent=1))
 
 
@@ -193,6 +193,33 @@ def test_who_comes_back_behind_the_end_is_told() -> None:
     assert decide(done, lost, now=NOW).state is RolloutState.HALTED
 
 
+def count_wave(number: int, states: Counter[str]) -> WaveCount:
+    """Return how a wave is, of whose members some were found busy before."""
+    others = {name: count for name, count in states.items() if name not in {"ready", "busy"}}
+    return WaveCount(number, ready=states["ready"] + states["busy"], fresh=states["ready"], **others)
+
+
+def test_who_is_busy_for_ever_holds_up_nobody() -> None:
+    """Whoever was busy when it was his turn is told when he can be, and the next waves come in their time."""
+    state, now = going(wave=1), NOW
+    for _ in range(3):
+        busy = counts(WaveCount(0, updated=1), WaveCount(1, updated=4, ready=1), WaveCount(2, ready=9))
+        for _ in range(2):
+            verdict = decide(state, busy, now=now)
+            state = replace(state, wave=verdict.wave, through_at=verdict.through_at, state=verdict.state)
+            now += timedelta(minutes=31)
+            assert verdict.room, "and it is told as soon as it can be"
+    assert state.wave >= 2
+
+
+def test_a_canary_that_is_busy_proves_nothing() -> None:
+    """A first wave of which nobody was updated opens no other, and another container comes first."""
+    busy = WaveCount(0, ready=1)
+    later = decide(going(), counts(busy, WaveCount(1, ready=5, fresh=5)), now=NOW + timedelta(days=1))
+    assert (later.wave, later.through_at) == (0, None)
+    assert needs_another_canary(going(), busy)
+
+
 def test_never_more_than_the_share_of_the_wave_and_at_once_as_allowed() -> None:
     """Through random fates of a fleet, whatever comes and goes: the invariants of the module hold after each look."""
     for seed in range(60):
@@ -210,11 +237,11 @@ def test_never_more_than_the_share_of_the_wave_and_at_once_as_allowed() -> None:
             for vmid, its in states.items():
                 if its == "under_way" and chance.random() < 0.5:
                     states[vmid] = "updated" if chance.random() < 0.98 else "failed"
-                elif its in {"ready", "absent", "awaited"} and chance.random() < 0.1:
-                    states[vmid] = chance.choice(("ready", "ready", "absent", "awaited"))
+                elif its in {"ready", "absent", "awaited", "busy"} and chance.random() < 0.1:
+                    states[vmid] = chance.choice(("ready", "ready", "absent", "awaited", "busy"))
             seen = {number: Counter(states[v] for v in of if of[v] == number) for number in range(len(waves))}
-            verdict = decide(state, {n: WaveCount(n, **dict(c)) for n, c in seen.items()}, now=now)
-            chosen = [v for v in of if states[v] == "ready" and of[v] <= verdict.wave][: verdict.room]
+            verdict = decide(state, {n: count_wave(n, c) for n, c in seen.items()}, now=now)
+            chosen = [v for v in of if states[v] in {"ready", "busy"} and of[v] <= verdict.wave][: verdict.room]
             states.update(dict.fromkeys(chosen, "under_way"))
             under_way = [v for v in of if states[v] == "under_way"]
             told = [v for v in of if states[v] in {"under_way", "updated", "failed"}]

@@ -28,7 +28,7 @@ from zlh_common.schema.status import (
     Step,
     StepState,
 )
-from zlh_common.schema.structs import encode
+from zlh_common.schema.structs import Report, encode
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Document = dict[str, Any]
@@ -191,3 +191,21 @@ def test_a_kind_of_several_that_is_unknown_is_left_out() -> None:
     known = {"name": "web", "argv": ["x"], "policy": {"ready": {"probe": {"kind": "tcp", "port": 1}}}}
     assert decode_newer(json.dumps(later), WantedProcess).policy.ready.probe is None
     assert decode_newer(json.dumps(known), WantedProcess).policy.ready.probe is not None
+
+
+def test_what_is_known_of_a_shape_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer than to read what is said, which a newer agent says again and again."""
+
+    class Said(Report):
+        state: StepState | None = None
+
+    asked: list[object] = []
+    real = inspect.type_info
+
+    def describe(shape: type[Said]) -> inspect.Type:
+        asked.append(shape)
+        return real(shape)
+
+    monkeypatch.setattr(inspect, "type_info", describe)
+    assert [decode_newer(b'{"state":"later"}', Said).state for _ in range(3)] == [None] * 3
+    assert asked == [Said]

@@ -135,6 +135,17 @@ def decide_start(state: UpdateState, current: str | None, whole: Collection[str]
     return Start(wanted, state, relinks=wanted is not None and wanted != current, is_on_trial=is_on_trial)
 
 
+def decide_blind(current: str | None, way_back: str | None, whole: Collection[str]) -> Start:
+    """Return which version starts where nobody can tell what is kept, which stays as it is.
+
+    While there is a way back, `current` may lead to one on trial, or to one whose undoing was cut off. Without one it
+    is looked after all the same.
+    """
+    wanted = next((each for each in (way_back, current) if each in whole), None)
+    version = wanted or choose_spare(UpdateState(), whole)
+    return Start(version, UpdateState(), is_on_trial=version == current)
+
+
 def settle(state: UpdateState, current: str | None) -> UpdateState:
     """Return the state as it is once what was cut off counts as done."""
     if state.phase in {PROVING, PROBATION} and state.switched and current != state.version:
@@ -188,14 +199,17 @@ def describe_end(version: str, result: str, code: str, status: str) -> tuple[str
 
 
 def read_state(folder: Path) -> UpdateState:
-    """Return what is kept; what cannot be read is set aside and counts as not there. Raises no error."""
+    """Return what is kept; what is no state is set aside and counts as not there.
+
+    Raises OSError where the disk or the system does not let it be read: what it says still holds then.
+    """
     path = folder / STATE
     try:
         held = json.loads(path.read_bytes())
         return _to_state(held)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return UpdateState()
-    except (OSError, ValueError, TypeError, RecursionError) as exc:
+    except (IsADirectoryError, ValueError, TypeError, RecursionError) as exc:
         log("WARN", "launcher.state_set_aside", error=str(exc))
         with suppress(OSError):
             path.replace(path.with_name(f"{STATE}.unreadable"))
@@ -281,8 +295,13 @@ def _lock(descriptor: int) -> bool:
 
 def read_current(bundles: Path) -> str | None:
     """Return the version that `current` leads to, None where that is no folder beside it."""
+    return read_link(bundles, CURRENT)
+
+
+def read_link(bundles: Path, name: str) -> str | None:
+    """Return the version that a link leads to, None where that is no folder beside it."""
     with suppress(OSError):
-        target = str((bundles / CURRENT).readlink())
+        target = str((bundles / name).readlink())
         return target if _BUNDLE.fullmatch(target) else None
     return None
 
@@ -302,14 +321,23 @@ def switch(bundles: Path, version: str) -> None:
     _sync(bundles)
 
 
-def undo(folder: Path, bundles: Path, *, code: str, message: str, **more: Any) -> UpdateState:
-    """Give up the version that is on trial or in its probation; return what is kept of that. Raises OSError.
+def undo(
+    folder: Path,
+    bundles: Path,
+    *,
+    code: str,
+    message: str,
+    only: Collection[str] = frozenset({PROVING, PROBATION}),
+    **more: Any,
+) -> UpdateState:
+    """Give up the version that has yet to show its worth, in `only` these phases; return what is kept then.
 
-    Only where `current` could not be led back; that it is not written down matters less, since the link tells it.
+    Raises OSError where the state cannot be read or `current` not be led back; that it is not written down matters
+    less, since the link tells it.
     """
     with holding(folder):
         state = read_state(folder)
-        if state.phase not in {PROVING, PROBATION}:
+        if state.phase not in only:
             return state
         undone = mark_undone(state, code=code, message=message, **more)
         _write_or_tell(folder, undone)
@@ -400,9 +428,17 @@ def _settle_start(places: Places, whole: Collection[str]) -> Start:
             reserve(places.state)
     except OSError as exc:
         log("ERROR", "launcher.state_unusable", error=str(exc))
-        # On a disk that may only be read what it says still counts.
-        return decide_start(read_state(places.state), read_current(places.bundles), whole)
+        return _decide_unsettled(places, whole)
     return begun
+
+
+def _decide_unsettled(places: Places, whole: Collection[str]) -> Start:
+    """Return what starts where nothing can be kept: on a disk that may only be read what it says still counts."""
+    current = read_current(places.bundles)
+    try:
+        return decide_start(read_state(places.state), current, whole)
+    except OSError:
+        return decide_blind(current, read_link(places.bundles, FORMER_LINK), whole)
 
 
 def _find_bundles(bundles: Path) -> list[Path]:
@@ -443,7 +479,12 @@ def _arm(places: Places) -> None:
 
 def ended(places: Places) -> None:
     """Judge how the agent has ended, from what systemd says in the environment."""
-    state, started = read_state(places.state), read_started(places.run)
+    try:
+        state, started = read_state(places.state), read_started(places.run)
+    except OSError as exc:
+        # What is on trial stays so: the next start and the timer see to it.
+        log("ERROR", "launcher.end_not_judged", error=str(exc))
+        return
     # Without a note it was the one that was switched to: a former one that has none cannot switch.
     ran = started[0] if started is not None else state.version if state.switched else None
     result, code, status = (os.environ.get(name, "") for name in ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"))
@@ -489,11 +530,18 @@ def _read_output(invocation: str) -> str | None:
 
 def overdue(places: Places) -> None:
     """Give up a version that has not proved itself by now, and start the former one."""
-    state = read_state(places.state)
-    if state.phase != PROVING:
-        return
-    message = f"{state.version} has not proved itself within {OVERDUE_S} s."
-    undo(places.state, places.bundles, code="agent_update_overdue", message=message)
+    try:
+        state = read_state(places.state)
+        if state.phase != PROVING:
+            return
+        message = f"{state.version} has not proved itself within {OVERDUE_S} s."
+        # It may prove itself at this very moment.
+        give_up = partial(undo, places.state, places.bundles, only={PROVING})
+        if give_up(code="agent_update_overdue", message=message).phase != UNDONE:
+            return
+    except OSError as exc:
+        # The next start tries again to see what is on trial, and has it looked at in time.
+        log("ERROR", "launcher.overdue_unknown", error=str(exc))
     _run("systemctl", "restart", "--no-block", UNIT)
 
 

@@ -42,6 +42,11 @@ class DueWork:
                 log.warning("due.put_off", error=error.detail)
                 await asyncio.sleep(RETRY_S)
                 continue
+            except Exception:
+                # One row that nobody has foreseen must not end the process, which all others are served by.
+                log.exception("due.broke")
+                await asyncio.sleep(LOOK_S)
+                continue
             try:
                 async with asyncio.timeout(pause_s):
                     await self._wake.wait()

@@ -8,11 +8,12 @@ import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessTrouble } from "../processes/ProcessTrouble";
 import classes from "./containers.module.css";
 import { StateBadge } from "./StateBadge";
-import { describeRuntimes } from "./states";
+import { addressOf, describeRuntimes } from "./states";
 import { summarize } from "./timeline";
 
 export function ContainerRow({ status, customer }: { status: ContainerStatus; customer: string | null }) {
   const { settled, total, current } = summarize(status.steps);
+  const { address, isOpen } = addressOf(status);
   const isUnderWay = !status.provisioningComplete && current !== null;
   return (
     <div className={classes["row"]} data-testid={`container-${status.vmid}`}>
@@ -31,7 +32,7 @@ export function ContainerRow({ status, customer }: { status: ContainerStatus; cu
         ) : status.provisioningError ? (
           <Text size="xs" c="red" lineClamp={2}>{status.provisioningError.message}</Text>
         ) : (
-          <AddressLink address={status.url ?? status.hostname} canCopy={status.url !== null} />
+          <AddressLink address={address} canCopy={isOpen} />
         )}
       </div>
       <Text size="xs" c="dimmed" className={classes["above"] ?? ""} component="div"><TimeAgo time={status.createdAt} /></Text>

@@ -3,8 +3,10 @@ import { useAddonOffers, useRuntimeOffers, useTemplateCatalog } from "../catalog
 import { Problem } from "../layout/Problem";
 import { BackTo } from "../layout/BackTo";
 import { usePageTitle } from "../layout/title";
+import { useMe } from "../session/session";
 import { CreateForm } from "./CreateForm";
 import { useLimits } from "./queries";
+import { whyNoCreation } from "./whyNoCreation";
 
 export function CreatePage() {
   usePageTitle("Create container");
@@ -12,6 +14,8 @@ export function CreatePage() {
   const addons = useAddonOffers();
   const templates = useTemplateCatalog();
   const limits = useLimits();
+  const { data: me } = useMe();
+  const whyNot = whyNoCreation(me);
   const error = runtimes.error ?? addons.error ?? templates.error ?? limits.error;
   const isLoaded = runtimes.data && addons.data && templates.data && limits.data;
   const retry = () => {
@@ -24,7 +28,10 @@ export function CreatePage() {
         <Title order={1}>Create container</Title>
         <Text c="dimmed" size="sm">It is ready in seconds to a minute; you watch every step.</Text>
       </div>
-      {isLoaded ? (
+      {whyNot !== null ? (
+        // Nobody fills in a form that is refused at its end.
+        <Paper><Text size="sm" style={{ overflowWrap: "anywhere" }} data-testid="may-not">{whyNot}</Text></Paper>
+      ) : isLoaded ? (
         <CreateForm runtimes={runtimes.data} addons={addons.data} templates={templates.data} limits={limits.data} />
       ) : error ? (
         <Problem error={error} title="What there is to choose from cannot be read" onRetry={retry} />

@@ -4,9 +4,10 @@ import { useDisclosure } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
+import { ActionButton } from "../layout/ActionButton";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { type Power, usePower } from "./queries";
-import { offerPower } from "./states";
+import { offerPower, whyNoPower } from "./states";
 
 const LABELS: readonly [Power, string][] = [["start", "Start"], ["restart", "Restart"], ["stop", "Stop"]];
 
@@ -19,6 +20,8 @@ export function PowerButtons({ status, mayKill }: { status: ContainerStatus; may
       onSuccess: close,
       onError: (error) => notifications.show({ color: "red", title: `It did not ${wish}`, message: asApiError(error).detail }),
     });
+  const whyNot = whyNoPower(status);
+  if (whyNot !== null && status.lifecycle === "stopped") return <ActionButton reason={whyNot} onClick={() => act("start")}>Start</ActionButton>;
   return (
     <Group gap="xs">
       {LABELS.filter(([wish]) => wish === "restart" || offers[wish]).map(([wish, label]) => (

@@ -4,7 +4,7 @@ import type { ContainerStatus, Step } from "../api/types";
 import { CheckIcon, ClockIcon, CrossIcon } from "../layout/icons";
 import { useServerNow } from "../layout/clock";
 import { Name } from "../layout/Name";
-import { capitalize } from "../layout/words";
+import { capitalize, showUnseen } from "../layout/words";
 import classes from "./containers.module.css";
 import { isTicking, type Row, renderRows, summarize } from "./timeline";
 
@@ -74,7 +74,7 @@ function StepMore({ row }: { row: Row }) {
       {row.output && (
         <details className={classes["output"]}>
           <summary>What it printed last</summary>
-          <Code block mt={6} mah={180}>{row.output}</Code>
+          <Code block mt={6} mah={180}><bdi>{showUnseen(row.output)}</bdi></Code>
         </details>
       )}
     </div>

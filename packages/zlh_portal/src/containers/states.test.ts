@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { sampleStatus as sampleProcess } from "../processes/sample";
 import { countGroups, filterContainers } from "./filter";
 import { sampleStatus, sampleStep } from "./sample";
-import { describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles, tellFixed } from "./states";
+import { addressOf, describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles, tellFixed, whyNoPower } from "./states";
 
 describe("the two axes", () => {
   it("does not call a stopped container unreachable", () => {
@@ -19,6 +19,18 @@ describe("the two axes", () => {
     expect(describeLifecycle({ lifecycle: "running", ready: false, degraded: ["name_not_answering"] }).meaning).toMatch(/any more/);
     expect(describeLifecycle({ lifecycle: "running", ready: false, degraded: ["agent_offline"] }).meaning).not.toMatch(/any more/);
   });
+  it("tells whom a suspension holds off from whom somebody has stopped", () => {
+    expect(describeLifecycle(sampleStatus({ lifecycle: "stopped", suspended: true })).label).toBe("Suspended");
+    expect(describeLifecycle(sampleStatus({ lifecycle: "stopped", suspended: false })).label).toBe("Stopped");
+    // Until it is off, what it does is more than why.
+    expect(describeLifecycle(sampleStatus({ lifecycle: "stopping", suspended: true })).label).toBe("Stopping");
+  });
+});
+
+describe("addressOf", () => {
+  const game = { address: "game-1.example.net:25500" } as NonNullable<ReturnType<typeof sampleStatus>["game"]>;
+  it("gives players theirs", () => expect(addressOf(sampleStatus({ game, url: "https://game-1.example.net" }))).toEqual({ address: game.address, isOpen: true }));
+  it("has nothing to open before the route is there", () => expect(addressOf(sampleStatus({ game: null, url: null, hostname: "dev-1.example.net" }))).toEqual({ address: "dev-1.example.net", isOpen: false }));
 });
 
 describe("offerPower", () => {
@@ -28,6 +40,10 @@ describe("offerPower", () => {
   });
   it("can kill what takes its time to stop", () =>
     expect(offerPower(sampleStatus({ power: "off", lifecycle: "stopping" }))).toMatchObject({ start: true, kill: true }));
+  it("says why nothing can be started while the customer is suspended", () => {
+    expect(whyNoPower(sampleStatus({ suspended: true }))).toMatch(/suspended/);
+    expect(whyNoPower(sampleStatus({ suspended: false }))).toBeNull();
+  });
   it("offers nothing while it is being deleted", () => {
     expect(offerPower(sampleStatus({ lifecycle: "deleting" }))).toEqual({ start: false, stop: false, restart: false, kill: false });
   });

@@ -22,6 +22,8 @@ const CONNECTION: Readonly<Record<Connection, Words>> = {
   offline: { label: "Not reachable", tone: "bad", meaning: "The agent inside the container does not answer." },
 };
 
+const SUSPENDED: Words = { label: "Suspended", tone: "warn", meaning: "The container is off for as long as its customer is suspended. Its files are kept." };
+
 const NOT_YET: Words = { label: "Not yet", tone: "quiet", meaning: "The agent is called once the container has started." };
 
 const DEGRADED: Readonly<Record<string, string>> = {
@@ -48,7 +50,8 @@ const DEGRADED: Readonly<Record<string, string>> = {
 };
 
 /** Return the lifecycle in words. A running container whose chain is not proved says so. */
-export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "ready"> & { degraded?: readonly string[] }): Words {
+export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "ready"> & { degraded?: readonly string[]; suspended?: boolean }): Words {
+  if (status.lifecycle === "stopped" && status.suspended) return SUSPENDED;
   if (status.lifecycle === "running" && isWayBroken(status.degraded ?? [])) {
     return { label: "Running", tone: "warn", meaning: "The container is up, but its public name does not lead to it any more." };
   }
@@ -107,6 +110,17 @@ export function offerPower(status: ContainerStatus): PowerOffers {
   if (status.lifecycle === "deleting") return { start: false, stop: false, restart: false, kill: false };
   const isOn = status.power === "on";
   return { start: !isOn, stop: isOn, restart: isOn && status.lifecycle !== "provisioning", kill: isOn || status.lifecycle === "stopping" };
+}
+
+/** Return why no power button does anything now; null where they do. */
+export function whyNoPower({ suspended }: Pick<ContainerStatus, "suspended">): string | null {
+  return suspended ? "Its customer is suspended: it stays off until an operator resumes the customer." : null;
+}
+
+/** Return where a container is reached: by players, or by browsers. */
+export function addressOf({ game, url, hostname }: Pick<ContainerStatus, "game" | "url" | "hostname">): { address: string; isOpen: boolean } {
+  if (game?.address) return { address: game.address, isOpen: true };
+  return { address: url ?? hostname, isOpen: url !== null };
 }
 
 /** What runs in there, in short: "node 24.19.0, go 1.27.3 and 2 more". */

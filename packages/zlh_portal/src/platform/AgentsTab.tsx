@@ -14,9 +14,10 @@ import { TimeUntil } from "../layout/TimeUntil";
 import { ToneBadge } from "../layout/ToneBadge";
 import type { Tone } from "../layout/tone";
 import { tellProblem } from "../layout/tell";
+import { showUnseen } from "../layout/words";
 import { useWhyNot } from "../session/session";
 import bars from "./agents.module.css";
-import { countStates, describeMember, describeRollout, isTroubled, MEMBER_STATES, type MoveWords, movesOf, nameWave } from "./agents";
+import { countStates, describeMember, describeRollout, isTroubled, MEMBER_STATES, type MoveWords, movesOf, nameWave, tellUnable } from "./agents";
 import { useAgents, useMembers, useMoveRollout, useRollouts } from "./agentQueries";
 import classes from "./platform.module.css";
 import { RolloutForm } from "./RolloutForm";
@@ -51,12 +52,13 @@ function Versions({ agents, newest }: { agents: FleetAgents; newest: Rollout | u
         {agents.versions.map(({ version, containers, online, tooOld, fixed, isOffered }) => (
           <li key={version} className={classes["item"]}>
             <div className={classes["what"]}><Name text={version} /></div>
-            <Text size="sm" className={classes["text"]}>
-              <span className="numbers">{containers}</span> {containers === 1 ? "container" : "containers"}, <span className="numbers">{online}</span> online
-              {tooOld > 0 && <> · <span className="numbers">{tooOld}</span> too old to be told: restart them from a newer template</>}
-              {fixed > 0 && <> · <span className="numbers">{fixed}</span> cannot change by themselves</>}
-              {!isOffered && " · not in the catalog"}
-            </Text>
+            <div className={classes["text"]}>
+              <Text size="sm">
+                <span className="numbers">{containers}</span> {containers === 1 ? "container" : "containers"}, <span className="numbers">{online}</span> online
+                {!isOffered && " · not in the catalog"}
+              </Text>
+              {tellUnable({ tooOld, fixed }).map((said) => <Text key={said} size="sm" c="dimmed" data-testid="agents-unable">{said}</Text>)}
+            </div>
           </li>
         ))}
       </ul>
@@ -150,8 +152,8 @@ function Member({ member, rollout }: { member: RolloutMember; rollout: Rollout }
       </div>
       <div className={classes["text"]}>
         <ToneBadge words={describeMember(member.state)} testId="member-state" /> <Text size="xs" c="dimmed" component="span"><TimeAgo time={member.changedAt} /></Text>
-        {isTroubled(member) && <Text size="sm"><Name text={member.message ?? ""} />{member.code !== null && <> <Code>{member.code}</Code></>}{member.exitCode !== null && <> Exit code <span className="numbers">{member.exitCode}</span>.</>}</Text>}
-        {member.output && <details><summary>What it printed last</summary><Code block className={bars["output"] ?? ""}>{member.output}</Code></details>}
+        {isTroubled(member) && <Text size="sm"><Name text={member.message ?? ""} />{member.code !== null && <> <Code><Name text={member.code} /></Code></>}{member.exitCode !== null && <> Exit code <span className="numbers">{member.exitCode}</span>.</>}</Text>}
+        {member.output && <details><summary>What it printed last</summary><Code block className={bars["output"] ?? ""}><bdi>{showUnseen(member.output)}</bdi></Code></details>}
       </div>
     </li>
   );

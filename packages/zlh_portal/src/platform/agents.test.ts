@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Rollout } from "../api/types";
-import { countFailed, countStates, describeMember, describeRollout, MEMBER_STATES, movesOf, nameWave, offeredVersions, parseVmids } from "./agents";
+import { countFailed, countStates, describeMember, describeRollout, MEMBER_STATES, movesOf, nameWave, offeredVersions, parseVmids, tellUnable } from "./agents";
 
 function sampleRollout(changes: Partial<Rollout> = {}): Rollout {
   return {
@@ -19,8 +19,8 @@ describe("movesOf", () => {
     expect(moves("running", true)).toEqual(["pause", "cancel"]);
     expect(moves("halted")).toEqual(["resume", "retry", "cancel"]);
     expect(moves("paused", true)).toEqual(["resume", "cancel"]);
-    expect(moves("done", true)).toEqual([]);
-    expect(moves("done")).toEqual(["retry"]);
+    expect(moves("done", true)).toEqual(["pause", "cancel"]);
+    expect(moves("done")).toEqual(["pause", "retry", "cancel"]);
   });
 
   it("offers nothing of what is over", () => {
@@ -48,4 +48,12 @@ describe("parseVmids", () => {
   it("takes numbers in any order, each once", () => expect(parseVmids(" 101, 102\n101 ")).toEqual([101, 102]));
   it("takes nothing for nobody", () => expect(parseVmids("  ")).toEqual([]));
   it.each(["x", "0", "1e3", "-1", "101;102", "1234567890"])("refuses %j", (text) => expect(parseVmids(text)).toBeNull());
+});
+
+describe("tellUnable", () => {
+  it("has nothing to say where every agent can be told", () => expect(tellUnable({ tooOld: 0, fixed: 0 })).toEqual([]));
+  it("tells those whose code stays as it is from those that are old", () => {
+    expect(tellUnable({ tooOld: 0, fixed: 1 })).toEqual([expect.stringMatching(/^1 was started from code that no roll-out replaces/)]);
+    expect(tellUnable({ tooOld: 2, fixed: 3 })).toEqual([expect.stringMatching(/^3 were started/), expect.stringMatching(/^2 are too old to be told/)]);
+  });
 });

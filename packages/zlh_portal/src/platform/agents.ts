@@ -24,7 +24,7 @@ const MEMBERS: Readonly<Record<string, Words>> = {
   undone: { label: "Went back", tone: "bad", meaning: "The new agent did not prove itself, and the former one runs again." },
   failed: { label: "Failed", tone: "bad", meaning: "It could not be brought to the version." },
   too_old: { label: "Too old", tone: "warn", meaning: "Its agent cannot be told. Restart the container from a newer template." },
-  fixed: { label: "Fixed", tone: "quiet", meaning: "Its agent cannot change by itself." },
+  fixed: { label: "Fixed", tone: "quiet", meaning: "Its agent was started in a way in which it stays as it is." },
 };
 /** In the order in which a bar shows them. */
 export const MEMBER_STATES = Object.keys(MEMBERS);
@@ -70,10 +70,11 @@ export function movesOf(rollout: Rollout): MoveWords[] {
   const { state } = rollout;
   if (state === "cancelled" || state === "superseded") return [];
   const moves: Move[] = [];
-  if (state === "running") moves.push("pause");
+  // One that is done still tells whoever comes back.
+  if (state === "running" || state === "done") moves.push("pause");
   if (state === "paused" || state === "halted") moves.push("resume");
   if (countFailed(rollout) > 0) moves.push("retry");
-  if (state !== "done") moves.push("cancel");
+  moves.push("cancel");
   return moves.map((move) => ({ move, ...MOVES[move] }));
 }
 
@@ -94,4 +95,12 @@ export function offeredVersions({ offers }: FleetAgents): string[] {
 export function parseVmids(text: string): number[] | null {
   const words = text.split(/[\s,]+/).filter((word) => word !== "");
   return words.every((word) => /^[1-9]\d{0,8}$/.test(word)) ? [...new Set(words.map(Number))] : null;
+}
+
+/** Return what keeps agents of one version from being told of another, as sentences; none where nothing does. */
+export function tellUnable({ tooOld, fixed }: Pick<FleetAgents["versions"][number], "tooOld" | "fixed">): string[] {
+  const said: string[] = [];
+  if (fixed > 0) said.push(`${fixed} ${fixed === 1 ? "was" : "were"} started from code that no roll-out replaces, as make dev starts them: bring that code to another version and restart them. The page of a container says where it lies.`);
+  if (tooOld > 0) said.push(`${tooOld} ${tooOld === 1 ? "is" : "are"} too old to be told while they run: restart ${tooOld === 1 ? "its container" : "their containers"} from a newer template.`);
+  return said;
 }

@@ -63,6 +63,11 @@ def lay_back(folder: Path, former: str) -> None:
     lay_link(folder, FORMER_LINK, former)
 
 
+def forget_way_back(folder: Path) -> None:
+    """Take that link away: from now on nobody goes back. Raises OSError."""
+    (folder / FORMER_LINK).unlink(missing_ok=True)
+
+
 def switch_current(folder: Path, version: str) -> None:
     """Let `current` lead to a version, by one rename and durably; the way back stays. Raises OSError."""
     lay_link(folder, NEXT_LINK, version)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -51,6 +52,7 @@ from zlh_common.processes import ProcessIdentity, is_alive
 from zlh_common.schema.agent_update import AgentSoftware, StartAgentUpdate
 
 log = structlog.get_logger()
+T = TypeVar("T")
 # How often what may pass is tried, and the first pause, which doubles.
 TRIES, FIRST_PAUSE_S = 5, 2.0
 # Between two looks whether a version has proved itself, and between tries to write down that it has.
@@ -89,7 +91,13 @@ class UpdateService:
         await asyncio.to_thread(self._load)
 
     def _load(self) -> None:
-        self._state = self._store.read_state()
+        try:
+            self._state = self._store.read_state()
+        except OSError as error:
+            # What is not known is neither brought on nor written over; the launcher sees to one that is on trial.
+            log.error("agent.update_state_unknown", error=str(error))  # noqa: TRY400 - the disk's word is all there is
+            because = f"How far its last update is cannot be read: {error.strerror or error}."
+            self._place = replace(self._place, fixed_because=because)
         self._order = self._store.read_order()
         if is_switching(self._state) and (self._order is None or not is_of(self._state, self._order)):
             # The launcher's word holds: what was told was lost, or is what another version wrote.
@@ -290,7 +298,9 @@ class UpdateService:
             return
         await asyncio.sleep(self._place.probation_s)
         highest = max_version(self._state)
-        await self._move(replace(self._state, phase=DONE, highest=highest, ended_at=self._clock.now().isoformat()))
+        done = replace(self._state, phase=DONE, highest=highest, ended_at=self._clock.now().isoformat())
+        if not await self._move(done):
+            self.leave()
 
     async def _prove(self) -> bool:
         """Go on to the probation, or undo; tell which."""
@@ -302,7 +312,9 @@ class UpdateService:
                 self.leave()
                 return False
             await asyncio.sleep(LOOK_S)
-        await self._move(replace(self._state, phase=PROBATION))
+        if not await self._move(replace(self._state, phase=PROBATION)):
+            self.leave()
+            return False
         return True
 
     def _find_handover(self) -> Handover | None:
@@ -322,12 +334,16 @@ class UpdateService:
         alive = await asyncio.to_thread(_find_alive, handover) if handover is not None else []
         return find_lacking(handover, seen, alive)
 
-    async def _move(self, state: UpdateState) -> None:
-        """Go to another phase, and say so; where the disk refuses, it is tried for as long as it takes."""
-        await self._keep(lambda: self._store.write_state(state))
-        log.info("agent.update_moved", version=state.version, phase=state.phase)
-        self._state = state
+    async def _move(self, state: UpdateState) -> bool:
+        """Go to another phase, and say so; tell whether it was: what was given up meanwhile stays so.
+
+        Where the disk refuses, it is tried for as long as it takes.
+        """
+        before = self._state
+        self._state = await self._keep(lambda: self._store.move_state(before, state))
+        log.info("agent.update_moved", version=self._state.version, phase=self._state.phase)
         self.on_change()
+        return self._state == state
 
     async def _undo(self, error: ZlhError) -> None:
         log.error("agent.update_undone", version=self._state.version, code=error.code, reason=error.detail)
@@ -336,15 +352,13 @@ class UpdateService:
         )
         self.on_change()
 
-    async def _keep(self, write: Callable[[], None]) -> None:
+    async def _keep(self, write: Callable[[], T]) -> T:
         while True:
             try:
-                await asyncio.to_thread(write)
+                return await asyncio.to_thread(write)
             except OSError as error:
                 log.warning("agent.update_not_kept", error=str(error))
                 await asyncio.sleep(KEEP_PAUSE_S)
-            else:
-                return
 
     # When nothing is under way
 
@@ -363,6 +377,7 @@ class UpdateService:
         place, running = self._place, self._place.version
         current = launcher.read_current(place.bundles)
         if self._state.phase == DONE and running == self._state.version == current:
+            bundles.forget_way_back(place.bundles)
             place_system_files(place.bundles / running, place.bundles, place.root)
         bundles.sweep(place.bundles)
         present, used = bundles.find_bundles(place.bundles), bundles.find_used(place.bundles)

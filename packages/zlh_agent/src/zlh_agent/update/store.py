@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from zlh_agent import launcher
-from zlh_agent.launcher import UpdateState
+from zlh_agent.launcher import UNDONE, UpdateState
 from zlh_agent.update.model import Handover, Order
 from zlh_common.durable_files import write_durably
 
@@ -36,12 +36,24 @@ class UpdateStore:
         self.folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
 
     def read_state(self) -> UpdateState:
-        """Return how far the switch is, as the launcher has it."""
+        """Return how far the switch is, as the launcher has it. Raises OSError."""
         return launcher.read_state(self.folder)
 
     def write_state(self, state: UpdateState) -> None:
         """Have the launcher's state be this. Raises OSError."""
         launcher.write_state(self.folder, state)
+
+    def move_state(self, before: UpdateState, after: UpdateState) -> UpdateState:
+        """Go on from one state to another, unless its version was given up meanwhile; return what is kept.
+
+        Raises OSError.
+        """
+        with launcher.holding(self.folder):
+            held = launcher.read_state(self.folder)
+            if held.phase == UNDONE and (held.version, held.attempt) == (before.version, before.attempt):
+                return held
+            launcher.write_state(self.folder, after)
+        return after
 
     def read_order(self) -> Order | None:
         """Return what the agent was told last."""

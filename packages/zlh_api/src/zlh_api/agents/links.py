@@ -36,7 +36,7 @@ from zlh_common.pace import Allowance, Rate, pay, take
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
 from zlh_common.schema.game import SERVER
 from zlh_common.schema.spec import MAX_ADDONS
-from zlh_common.schema.status import AgentStatus
+from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus
 
 log = structlog.get_logger()
 # A process that has not renewed for so long holds nothing any more; one that comes back finds that out as it renews.
@@ -51,6 +51,8 @@ QUIET_S, ANSWER_S = 35, 20
 SILENCE_S = 75
 # How fast the reports of one agent are taken: a container that floods waits at its own end of the stream.
 MIN_PAUSE_S, MAX_BYTES_PER_S, IN_HAND_S = 0.05, 256 * 1024, 0.1
+# What a newer agent says of itself may have to be read value by value, and costs as much as so many times its bytes.
+NEWER_COSTS = 10
 # How often the reports of one agent may have its container looked at at once; beyond that, they do so a little later.
 WAKES_RATE, LATER = Rate(10, 1.0), timedelta(seconds=1)
 # Of reports that say nothing new, one in so many seconds is written: that old may be what people see of the time.
@@ -260,12 +262,13 @@ class AgentLinks:
             try:
                 while True:
                     raw = await _receive(socket)
+                    costs = 1
                     if told.is_again(raw):
                         if told.is_worth_writing():
                             self._reports.note_heard(link.owner, link.fence)
                     else:
-                        await self._take(link, raw, told, intake, wakes)
-                    await pace.wait(len(raw))
+                        costs = await self._take(link, raw, told, intake, wakes)
+                    await pace.wait(len(raw) * costs)
             except (WebSocketException, TimeoutError, OSError) as exc:
                 if was_superseded(socket):
                     # Nobody is away: it is met again at once, by what it shows now.
@@ -273,8 +276,8 @@ class AgentLinks:
                 log.info("agent.offline", vmid=link.vmid, error=str(exc) or type(exc).__name__)
                 await self._note_offline(link, "offline")
 
-    async def _take(self, link: _Link, raw: bytes | str, told: _Told, intake: HistoryIntake, wakes: _Wakes) -> None:
-        """Take one message that says something new."""
+    async def _take(self, link: _Link, raw: bytes | str, told: _Told, intake: HistoryIntake, wakes: _Wakes) -> int:
+        """Take one message that says something new; return how many times its bytes it has cost."""
         match parse_stream(raw):
             case StatusEvent(status=report):
                 if report.owner != link.owner:
@@ -284,6 +287,7 @@ class AgentLinks:
                 else:
                     self._reports.write_soon(link.owner, link.fence, report)
                 told.keep(raw, report)
+                return NEWER_COSTS if report.protocol_version > PROTOCOL_VERSION else 1
             case HappeningsEvent() as event:
                 await intake.take_happenings(event)
             case MetricsEvent(metrics=metrics):
@@ -291,6 +295,7 @@ class AgentLinks:
             case None:
                 # A newer agent says what only a newer API asks for; this one did not.
                 pass
+        return 1
 
     async def _note_failure(self, link: _Link, error: Exception, failures: int) -> None:
         await self._note_offline(link, "connecting" if failures < CONNECTING_TRIES else "offline")

@@ -17,7 +17,8 @@ from zlh_common.names import Vmid
 # A process that has said nothing for so long goes by nothing any more.
 LEASE_S = 15.0
 
-_PROTOCOL = "coalesce((c.agent_status->>'protocolVersion')::int, 0)"
+# The word of a stranger, which may be larger than any number of ours.
+_PROTOCOL = "greatest(least(coalesce((c.agent_status->>'protocolVersion')::numeric, 0), 1000000), 0)::int"
 # Who runs, or is being started by somebody who saw the CAs as they were before.
 _DEPENDS = f"""
 c.deleting_at is null

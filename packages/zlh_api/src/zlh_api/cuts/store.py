@@ -22,7 +22,8 @@ with taken as (
                  order by attempts > 0, due_at, id limit $1 for update skip locked)
     returning id, owner, port, attempts)
 select t.owner, t.port, array_agg(t.id) as ids, max(t.attempts) as attempts, host(c.address) as address, c.guest,
-       (c.agent_status ->> 'protocolVersion')::integer as protocol
+       -- The word of a stranger, which may be larger than any number of ours and must not hold up the cuts of others.
+       greatest(least((c.agent_status ->> 'protocolVersion')::numeric, 1000000), 0)::integer as protocol
 from taken t join containers c on c.owner = t.owner group by t.owner, t.port, c.address, c.guest, c.agent_status
 """
 _DUE_IN = """

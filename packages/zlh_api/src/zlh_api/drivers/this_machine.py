@@ -18,7 +18,7 @@ def look_at_machine(place: Path, usual: Resources) -> NodeSeen:
     while not place.exists() and place != place.parent:
         place = place.parent
     disk = os.statvfs(place)
-    memory = parse_memory(MEMORY_INFO.read_text())
+    memory = parse_memory(_read_memory())
     free_disk_mib = disk.f_bavail * disk.f_frsize // MIB
     return NodeSeen(
         name=socket.gethostname(),
@@ -33,6 +33,14 @@ def look_at_machine(place: Path, usual: Resources) -> NodeSeen:
 
 
 _NEEDED = {"MemTotal", "MemAvailable"}
+
+
+def _read_memory() -> str:
+    """Return what the kernel tells of memory; nothing where the unit of the API hides that from it."""
+    try:
+        return MEMORY_INFO.read_text()
+    except OSError:
+        return ""
 
 
 def parse_memory(text: str) -> dict[str, int]:

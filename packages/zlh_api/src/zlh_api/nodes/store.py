@@ -12,26 +12,29 @@ from zlh_common.schema.resources import Resources
 
 # A container of which nobody has said how large it is has these.
 _SIZE = Resources()
-# Only what has become another is written: this is asked for again and again.
+# How long a look of one process counts for those that cannot ask.
+LOST_S = 90
+# Only what has become another, or was written a while ago, is written: this is asked for again and again.
 _NOTE = """
 with seen as (select * from unnest($1::text[], $2::text[]) as x(name, state)),
 gone as (delete from nodes_seen where not name = any($1)),
 changed as (
     insert into nodes_seen as n (name, state) select x.name, x.state from seen x
-    where not exists (select from nodes_seen o where o.name = x.name and o.state = x.state)
-    on conflict (name) do update set state = excluded.state,
+    where not exists (select from nodes_seen o where o.name = x.name and o.state = x.state
+        and o.noted_at > now() - interval '20 seconds')
+    on conflict (name) do update set state = excluded.state, noted_at = now(),
         since = case when n.state = excluded.state then n.since else now() end
     returning name, since)
 select name, since from changed
 union all
 select n.name, n.since from nodes_seen n join seen x using (name, state)
 """
-_LOST = """
-with changed as (
-    update nodes_seen set state = 'unknown', since = now() where state <> 'unknown' returning name, since)
-select name, since from changed
-union all
-select name, since from nodes_seen where state = 'unknown' order by name
+# Who cannot ask takes back nothing that another process has found meanwhile.
+_LOST = f"""
+with lost as (
+    update nodes_seen set state = 'unknown', since = noted_at
+    where state <> 'unknown' and noted_at < now() - interval '{LOST_S} seconds')
+select name, case when state = 'unknown' then since else noted_at end as since from nodes_seen order by name
 """
 _LOADS = """
 select {node} as node, c.guest, count(*)::int as count,
@@ -55,7 +58,10 @@ async def note_states(connection: Connection, states: Mapping[str, str]) -> dict
 
 
 async def note_lost(connection: Connection) -> dict[str, datetime]:
-    """Write that nobody knows how they are; return which there were, and since when that is so."""
+    """Write of those that nobody has seen for LOST_S that they are unknown.
+
+    Return all that there were, and when each was seen last.
+    """
     return {row["name"]: row["since"] for row in await connection.fetch(_LOST)}
 
 

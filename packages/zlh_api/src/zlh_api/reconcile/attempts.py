@@ -19,9 +19,11 @@ PRUNE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class KeptAttempts:
-    """How many tries are kept, and for how long; whichever ends first."""
+    """How many tries are kept, of all and of each container, and for how long; whichever ends first."""
 
     most: int = 1_000_000
+    # Whoever has his steps taken again and again pushes out his own tries, and not those of others.
+    most_each: int = 10_000
     age: timedelta = timedelta(days=30)
 
 
@@ -52,4 +54,6 @@ class AttemptsService:
         pruned = 1
         while pruned:
             async with self._database.transaction() as connection:
-                pruned = await attempts_store.prune(connection, age=self._kept.age, most=self._kept.most)
+                pruned = await attempts_store.prune(
+                    connection, age=self._kept.age, most=self._kept.most, most_each=self._kept.most_each
+                )

@@ -16,11 +16,21 @@ from zlh_common.schema.step_attempts import AttemptOutcome
 # Any number that nothing else locks on: one process prunes at a time.
 _PRUNE_LOCK = 7_205_759_426
 PRUNE_ROWS = 5_000
+# Counted, and not told by numbers: of those many are of few containers, and gone already.
 _PRUNE = """
-with newest as (select number from step_attempts order by at desc, number desc limit 1),
+with beyond as (select at, number from step_attempts order by at desc, number desc offset $2 limit 1),
 oldest as (select at, number from step_attempts order by at, number limit $3)
-delete from step_attempts a using oldest o, newest n
-where a.at = o.at and a.number = o.number and (o.at < now() - $1::interval or o.number <= n.number - $2)
+delete from step_attempts a using oldest o
+where a.at = o.at and a.number = o.number
+    and (o.at < now() - $1::interval or (o.at, o.number) <= (select at, number from beyond))
+"""
+_PRUNE_EACH = """
+with many as (select vmid from step_attempts group by vmid having count(*) > $1),
+beyond as (
+    select b.at, b.number from many m cross join lateral (
+        select at, number from step_attempts where vmid = m.vmid order by at desc, number desc offset $1 limit $2) b
+    limit $2)
+delete from step_attempts a using beyond b where a.at = b.at and a.number = b.number
 """
 
 
@@ -67,13 +77,17 @@ async def fetch_page(connection: Connection, wanted: WantedAttempts) -> Sequence
     return [_to_attempt(row) for row in await connection.fetch(query, *values)]
 
 
-async def prune(connection: Connection, *, age: timedelta, most: int) -> int:
+async def prune(connection: Connection, *, age: timedelta, most: int, most_each: int) -> int:
     """Delete some of what is beyond what is kept; return of how many rows, 0 where another process is at it.
 
     Inside a transaction.
     """
     if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _PRUNE_LOCK):
         return 0
+    # First what is too much of one container, which must not count where all are counted.
+    of_each = await connection.execute(_PRUNE_EACH, most_each, PRUNE_ROWS)
+    if pruned := int(of_each.split()[1]):
+        return pruned
     done = await connection.execute(_PRUNE, age, most, PRUNE_ROWS)
     return int(done.split()[1])
 

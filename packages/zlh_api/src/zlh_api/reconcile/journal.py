@@ -10,6 +10,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from zlh_api.database.pool import Connection
+from zlh_api.database.texts import storable
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.store import fenced
 from zlh_common.errors import ZlhError
@@ -134,8 +135,8 @@ async def journal_failed(
         UUID(claim.owner),
         step,
         error.code,
-        _sayable(error.detail[:MESSAGE_CHARS]),
-        _sayable(output[-OUTPUT_CHARS:]) if output else None,
+        storable(error.detail[:MESSAGE_CHARS]),
+        storable(output[-OUTPUT_CHARS:]) if output else None,
         next_try_in_s,
         LOOSE_STEP_POSITION,
         claim.vmid,
@@ -152,7 +153,7 @@ async def journal_waiting(
         UUID(claim.owner),
         step,
         error.code,
-        _sayable(error.detail[:MESSAGE_CHARS]),
+        storable(error.detail[:MESSAGE_CHARS]),
         next_try_in_s,
         LOOSE_STEP_POSITION,
         claim.vmid,
@@ -168,8 +169,3 @@ async def journal_settled(connection: Connection, claim: Claim, *, request_id: s
 async def journal_forgotten(connection: Connection, claim: Claim) -> None:
     """Keep that the last step of all is done, before its container's row takes all steps along."""
     await connection.execute(_KEEP_LAST, UUID(claim.owner), claim.fence)
-
-
-def _sayable(text: str) -> str:
-    """Return what a stranger has said as the database can hold it: else his failure could not even be written down."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

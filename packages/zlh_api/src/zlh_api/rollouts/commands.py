@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -14,11 +14,13 @@ from zlh_common.clock import SystemClock
 from zlh_common.errors import NotFound
 from zlh_common.schema.rollouts import FleetAgents, MemberState, Rollout, RolloutMember, StartRollout
 from zlh_common.schema.structs import convert, encode
+from zlh_common.shown_text import clean_line
 
 Opener = Callable[[], AbstractAsyncContextManager[RolloutService]]
 # By whom a roll-out is begun that a host's shell begins.
 STARTED_BY = "zlh-api agents"
 _SHOWN = 20
+MOST_CHARS = 1200
 
 
 async def run(args: argparse.Namespace, opened: Opener) -> int:
@@ -36,7 +38,7 @@ async def run(args: argparse.Namespace, opened: Opener) -> int:
             newest = await _find_newest(service)
             async with told.command(f"rollout.{args.agents_command}", {"rollout": newest.id}):
                 shown = await move(UUID(newest.id))
-        _say(_describe(shown))
+        _say_lines(_describe(shown))
     return 0
 
 
@@ -62,11 +64,11 @@ async def _show(service: RolloutService, *, is_json: bool) -> int:
     failed = await _fetch_failed(service, newest[0]) if newest else []
     if is_json:
         document = {"versions": agents.versions, "offers": agents.offers, "rollouts": newest, "failed": failed}
-        _say(encode(document).decode())
+        sys.stdout.write(encode(document).decode() + "\n")
         return 0
     _say_versions(agents)
     for rollout in newest:
-        _say(_describe(rollout))
+        _say_lines(_describe(rollout))
     for member in failed:
         _say(f"  {member.vmid} {member.state}: {member.code} {member.message}")
     return 0
@@ -88,15 +90,21 @@ def _say_versions(agents: FleetAgents) -> None:
     _say(f"the catalog offers {newest}")
 
 
-def _describe(rollout: Rollout) -> str:
+def _describe(rollout: Rollout) -> list[str]:
     """Return one line and one for each wave."""
     lines = [f"roll-out of {rollout.version}: {rollout.state}{f' — {rollout.reason}' if rollout.reason else ''}"]
     for number, wave in enumerate(rollout.waves):
         counts = ", ".join(f"{count} {state}" for state, count in wave.counts.items()) or "nobody"
         mark = ">" if number == rollout.wave else " "
         lines.append(f"{mark} wave {number + 1}: {counts}")
-    return "\n".join(lines)
+    return lines
+
+
+def _say_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        _say(line)
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    """Print a line; what agents have said in it moves no cursor and begins no other."""
+    sys.stdout.write(clean_line(line, MOST_CHARS) + "\n")

@@ -93,6 +93,8 @@ class WaveCount:
     wave: int
     # Those that wait: who could be told now, who was heard so lately that he is waited for, and who cannot be.
     ready: int = 0
+    # Of those who could be told: whom nobody has found busy yet.
+    fresh: int = 0
     awaited: int = 0
     absent: int = 0
     under_way: int = 0

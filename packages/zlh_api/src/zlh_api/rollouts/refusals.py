@@ -52,7 +52,7 @@ class CanaryUnsuitable(ZlhError):
         )
 
 
-class RolloutOver(ZlhError):
+class RolloutNotSoFar(ZlhError):
     """What is asked of a roll-out does not fit to where it stands."""
 
     code, status = "rollout_not_so_far", 409

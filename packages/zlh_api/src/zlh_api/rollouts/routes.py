@@ -7,7 +7,7 @@ from zlh_api.rollouts.refusals import (
     AgentNotOffered,
     AgentVersionOlder,
     CanaryUnsuitable,
-    RolloutOver,
+    RolloutNotSoFar,
     RolloutSharesWrong,
 )
 from zlh_api.rollouts.service import RolloutService
@@ -147,7 +147,7 @@ def _change_endpoints(service: RolloutService) -> list[Endpoint]:
                 handler,
                 summary,
                 response=Rollout,
-                refusals=(RolloutOver,),
+                refusals=(RolloutNotSoFar,),
                 act=f"rollout.{word}",
                 name=f"{word}Rollout",
             )

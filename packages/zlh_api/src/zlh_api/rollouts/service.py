@@ -19,11 +19,12 @@ from zlh_api.rollouts.refusals import (
     AgentNotOffered,
     AgentVersionOlder,
     CanaryUnsuitable,
-    RolloutOver,
+    RolloutNotSoFar,
     RolloutSharesWrong,
 )
 from zlh_api.rollouts.wave_rules import (
     are_shares_rising,
+    first_state,
     is_below,
     may_be_told,
     next_wave_at,
@@ -90,7 +91,7 @@ class RolloutService:
         async with self._database.transaction() as connection:
             before = await store.fetch_newest(connection)
             fleet = await store.fetch_fleet(connection)
-            self._check_version(wish.version, fleet, before)
+            self._check_version(wish.version, before)
             members = [each for each in fleet if is_below(each.version, wish.version)]
             _check_canaries(wish, members)
             await store.insert(connection, rollout=rollout, wish=wish, started_by=started_by)
@@ -98,7 +99,7 @@ class RolloutService:
             await store.insert_members(
                 connection,
                 rollout,
-                [(each, number, _first_state(each)) for number, wave in enumerate(waves) for each in wave],
+                [(each, number, first_state(each)) for number, wave in enumerate(waves) for each in wave],
             )
             log.info("rollout.started", rollout=str(rollout), version=wish.version, members=len(members), by=started_by)
             return await self._fetch_one(connection, rollout)
@@ -123,19 +124,19 @@ class RolloutService:
         )
 
     async def pause(self, rollout: UUID) -> Rollout:
-        """Tell nobody more once this has returned; raise NotFound, RolloutOver."""
+        """Tell nobody more once this has returned; raise NotFound, RolloutNotSoFar."""
         return await self._move(rollout, "paused", {RolloutState.RUNNING, RolloutState.DONE}, RolloutState.PAUSED)
 
     async def resume(self, rollout: UUID) -> Rollout:
-        """Go on; who has failed so far counts no more. Raise NotFound, RolloutOver."""
+        """Go on; who has failed so far counts no more. Raise NotFound, RolloutNotSoFar."""
         return await self._move(rollout, "resumed", {RolloutState.PAUSED, RolloutState.HALTED}, RolloutState.RUNNING)
 
     async def cancel(self, rollout: UUID) -> Rollout:
-        """End it; who has been updated stays so. Raise NotFound, RolloutOver."""
+        """End it; who has been updated stays so. Raise NotFound, RolloutNotSoFar."""
         return await self._move(rollout, "cancelled", set(RolloutState) - ENDED, RolloutState.CANCELLED)
 
     async def retry(self, rollout: UUID) -> Rollout:
-        """Have those that failed told once more, and go on; raise NotFound, RolloutOver."""
+        """Have those that failed told once more, and go on; raise NotFound, RolloutNotSoFar."""
         return await self._move(rollout, "retried", set(RolloutState) - ENDED, RolloutState.RUNNING, is_retry=True)
 
     async def render_metrics(self) -> str:
@@ -167,13 +168,15 @@ class RolloutService:
             if going is None:
                 raise NotFound("roll-out")
             if going.state not in allowed:
-                raise RolloutOver(wish, going.state)
+                raise RolloutNotSoFar(wish, going.state)
             if is_retry:
                 await store.try_failed_again(connection, rollout)
             elif state is RolloutState.RUNNING:
                 await store.accept_failures(connection, rollout)
             if state is RolloutState.RUNNING:
                 await store.count_times_anew(connection, rollout)
+            if state is RolloutState.CANCELLED:
+                await store.take_back(connection, rollout)
             await store.set_state(connection, going, state)
             log.info("rollout.moved", rollout=str(rollout), to=state)
             return await self._fetch_one(connection, rollout)
@@ -202,16 +205,14 @@ class RolloutService:
         except CatalogNotLoaded:
             return ()
 
-    def _check_version(self, version: str, fleet: Sequence[Candidate], before: Going | None) -> None:
-        """Raise AgentNotOffered, or AgentVersionOlder; what a stranger calls himself bars no version."""
+    def _check_version(self, version: str, before: Going | None) -> None:
+        """Raise AgentNotOffered, or AgentVersionOlder."""
         offered = [each.version for each in self._offered()]
         if version not in offered:
             raise AgentNotOffered(version, offered)
-        known = {each.version for each in fleet} & set(offered)
-        known |= {before.version} if before is not None and before.state is RolloutState.DONE else set()
-        newest = max(known, key=version_order, default=version)
-        if is_below(version, newest):
-            raise AgentVersionOlder(version, newest)
+        # What agents call themselves bars nothing: it may be untrue.
+        if before is not None and before.state is RolloutState.DONE and is_below(version, before.version):
+            raise AgentVersionOlder(version, before.version)
 
 
 def render_rollout(going: Going, states: dict[int, dict[str, int]]) -> Rollout:
@@ -236,12 +237,6 @@ def render_rollout(going: Going, states: dict[int, dict[str, int]]) -> Rollout:
         finished_at=going.finished_at,
         next_wave_at=next_wave_at(going),
     )
-
-
-def _first_state(candidate: Candidate) -> MemberState:
-    if may_be_told(candidate):
-        return MemberState.WAITING
-    return MemberState.TOO_OLD if candidate.fixed_because is None else MemberState.FIXED
 
 
 def _check_canaries(wish: StartRollout, members: Sequence[Candidate]) -> None:
@@ -272,14 +267,13 @@ def _count_versions(fleet: Sequence[Candidate], offered: set[str]) -> tuple[Agen
 
 
 def _render_agent(candidate: Candidate) -> ContainerAgent:
-    because = candidate.fixed_because
     return ContainerAgent(
         vmid=candidate.vmid,
         name=candidate.name,
         version=candidate.version,
         protocol_version=candidate.protocol,
         is_online=candidate.is_online,
-        fixed_because=None if because is None else because[:300],
+        fixed_because=candidate.fixed_because,
     )
 
 

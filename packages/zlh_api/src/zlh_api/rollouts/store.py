@@ -10,10 +10,11 @@ from uuid import UUID
 import msgspec
 
 from zlh_api.database.pool import Connection
+from zlh_api.database.texts import storable
 from zlh_api.rollouts.model import Candidate, Going, Order, Outcome, Sight, Told, Verdict, WaveCount
 from zlh_common.errors import InvalidBody
 from zlh_common.names import OwnerMark, Vmid
-from zlh_common.schema.agent_update import AgentSoftware
+from zlh_common.schema.agent_update import AgentUpdate
 from zlh_common.schema.rollouts import MemberState, RolloutState, StartRollout
 from zlh_common.schema.structs import convert, encode
 
@@ -21,24 +22,42 @@ from zlh_common.schema.structs import convert, encode
 CALL_LEASE_S = 20
 # One that is busy is looked at again after so long; nobody's wave waits for it.
 BUSY_S = 15
-# Who was heard within this time is waited for.
-AWAITED_S = 600
+# Who was heard within this time is waited for, as long as its wave has not gone on for longer than the second.
+AWAITED_S, WAVE_S = 600, 1800
 _MAX_PROTOCOL = 1_000_000
 
+# A report is a stranger's, and may be as long as he likes: no more of it is read than anybody needs.
 _FACTS = """
-    c.owner, c.vmid, coalesce(c.name, '') as name, c.agent_status->>'agentVersion' as version,
-    c.agent_status->>'protocolVersion' as protocol, c.agent_status->'agent' as software,
+    c.owner, c.vmid, coalesce(c.name, '') as name, left(c.agent_status->>'agentVersion', 64) as version,
+    left(c.agent_status->>'protocolVersion', 10) as protocol,
+    left(c.agent_status->'agent'->>'fixedBecause', 300) as fixed_because,
     (c.guest = 'running' and c.connection = 'online') as is_online
+"""
+_UPDATE = """
+    case when jsonb_typeof(c.agent_status->'agent'->'update') = 'object' then jsonb_build_object(
+        'version', left(c.agent_status->'agent'->'update'->>'version', 128), 'before', '',
+        'state', left(c.agent_status->'agent'->'update'->>'state', 32),
+        'startedAt', left(c.agent_status->'agent'->'update'->>'startedAt', 64),
+        'attempt', case when c.agent_status->'agent'->'update'->>'attempt' ~ '^[0-9]{1,18}$'
+            then (c.agent_status->'agent'->'update'->>'attempt')::bigint else -1 end,
+        'exitCode', case when c.agent_status->'agent'->'update'->>'exitCode' ~ '^-?[0-9]{1,9}$'
+            then (c.agent_status->'agent'->'update'->>'exitCode')::bigint end,
+        'code', left(c.agent_status->'agent'->'update'->>'code', 64),
+        'message', left(c.agent_status->'agent'->'update'->>'message', 1000),
+        'output', right(c.agent_status->'agent'->'update'->>'output', 4096)) end as update
 """
 _BUSY = """(c.restart_done < c.restart_wanted
     or c.agent_status->>'observedGeneration' is distinct from c.spec_generation::text)"""
 _UP = "(c.guest = 'running' and c.deleting_at is null and not c.suspended and c.provisioned_at is not null)"
 _READY = f"({_UP} and c.connection = 'online' and (m.not_before is null or m.not_before <= now()))"
-_AWAITED = f"""({_UP} and c.connection <> 'online'
-    and c.observed_at > now() - interval '{AWAITED_S} seconds')"""
+# Who was busy when it was his turn has his time still, and nobody's wave waits for him any more.
+_FRESH = f"({_READY} and m.not_before is null)"
+_AWAITED = f"""({_UP} and c.connection <> 'online' and m.not_before is null
+    and c.observed_at > now() - interval '{AWAITED_S} seconds'
+    and r.wave_since > now() - interval '{WAVE_S} seconds')"""
 _FLEET = f"""
 select {_FACTS} from containers c
-where c.deleting_at is null and c.agent_status is not null and c.vmid > $1 order by c.vmid limit $2
+where c.deleting_at is null and c.agent_status is not null order by c.vmid
 """
 _NEWCOMERS = f"""
 select {_FACTS} from containers c
@@ -55,6 +74,7 @@ on conflict do nothing
 _COUNTS = f"""
 select m.wave,
   count(*) filter (where m.state = 'waiting' and {_READY}) as ready,
+  count(*) filter (where m.state = 'waiting' and {_FRESH}) as fresh,
   count(*) filter (where m.state = 'waiting' and not {_READY} and {_AWAITED}) as awaited,
   count(*) filter (where m.state = 'waiting' and not {_READY} and {_AWAITED} is not true) as absent,
   count(*) filter (where m.state in ('updating', 'proving')) as under_way,
@@ -62,15 +82,16 @@ select m.wave,
   count(*) filter (where m.state in ('failed', 'undone') and not m.is_accepted) as failed,
   count(*) filter (where m.state in ('failed', 'undone') and m.is_accepted) as accepted,
   count(*) filter (where m.state in ('too_old', 'fixed')) as unable
-from rollout_members m join containers c using (owner) where m.rollout = $1 group by m.wave
+from rollout_members m join containers c using (owner) join rollouts r on r.id = m.rollout
+where m.rollout = $1 group by m.wave
 """
 _UNDER_WAY = f"""
-select {_FACTS}, {_BUSY} as is_busy, m.state, m.attempt, m.patient_from, m.silent_since, m.call_at
+select {_FACTS}, {_UPDATE}, {_BUSY} as is_busy, m.state, m.attempt, m.patient_from, m.silent_since, m.call_at
 from rollout_members m join containers c using (owner)
 where m.rollout = $1 and m.state in ('updating', 'proving') for no key update of m
 """
 _NEXT = f"""
-select {_FACTS}, {_BUSY} as is_busy
+select {_FACTS}, {_UPDATE}, {_BUSY} as is_busy
 from rollout_members m join containers c using (owner)
 where m.rollout = $1 and m.state = 'waiting' and m.wave <= $2 and {_READY}
 order by m.wave, m.place limit $3 for no key update of m skip locked
@@ -97,9 +118,10 @@ select t.owner, t.attempt, host(c.address) as address from taken t join containe
 where c.address is not null and c.guest = 'running'
 """
 _REFRESH_UNABLE = """
-update rollout_members m set state = 'waiting', changed_at = now(), message = null
+update rollout_members m set state = 'waiting', changed_at = now(), message = null,
+    before = coalesce(left(c.agent_status->>'agentVersion', 64), before)
 from containers c where m.rollout = $1 and c.owner = m.owner and m.state in ('too_old', 'fixed')
-  and c.agent_status->>'agentVersion' is distinct from m.before
+  and left(c.agent_status->>'agentVersion', 64) is distinct from m.before
 """
 _SWAP_CANARY = f"""
 with other as (
@@ -125,9 +147,9 @@ async def fetch_now(connection: Connection) -> datetime:
     return now
 
 
-async def fetch_fleet(connection: Connection, *, after: int = 0, limit: int = 2**31 - 1) -> list[Candidate]:
+async def fetch_fleet(connection: Connection) -> list[Candidate]:
     """Return the containers whose agents have told anything, in the order of their numbers."""
-    return [_candidate(row) for row in await connection.fetch(_FLEET, after, limit)]
+    return [_candidate(row) for row in await connection.fetch(_FLEET)]
 
 
 async def fetch_newcomers(connection: Connection, going: Going) -> list[Candidate]:
@@ -231,7 +253,8 @@ async def fetch_next(connection: Connection, going: Going, *, limit: int) -> lis
 
 async def save_outcome(connection: Connection, rollout: UUID, owner: OwnerMark, outcome: Outcome) -> None:
     """Write where a member stands."""
-    told = (outcome.code, outcome.message, outcome.exit_code, outcome.output, outcome.silent_since)
+    code, message, output = (text and storable(text) for text in (outcome.code, outcome.message, outcome.output))
+    told = (code, message, outcome.exit_code, output, outcome.silent_since)
     await connection.execute(_SAVE, rollout, UUID(owner), outcome.state.value, *told)
 
 
@@ -327,7 +350,8 @@ async def save_verdict(connection: Connection, going: Going, verdict: Verdict, *
     ):  # fmt: skip
         await connection.execute(
             "update rollouts set state = $2, wave = $3, through_at = $4, reason = $5, finished_at = case "
-            "when $2 = 'done' then coalesce(finished_at, now()) end where id = $1",
+            "when $2 = 'done' then coalesce(finished_at, now()) end, "
+            "wave_since = case when wave = $3 then wave_since else now() end where id = $1",
             going.id,
             verdict.state.value,
             verdict.wave,
@@ -344,7 +368,7 @@ async def note_swept(connection: Connection, rollout: UUID) -> None:
 async def set_state(connection: Connection, going: Going, state: RolloutState) -> None:
     """Write a person's decision."""
     await connection.execute(
-        "update rollouts set state = $2, reason = null, due_at = now(), through_at = null, "
+        "update rollouts set state = $2, reason = null, due_at = now(), through_at = null, wave_since = now(), "
         "finished_at = case when $2 = 'cancelled' then now() end where id = $1",
         going.id,
         state.value,
@@ -355,6 +379,15 @@ async def accept_failures(connection: Connection, rollout: UUID) -> None:
     """Write that a person has seen who failed, and goes on."""
     await connection.execute(
         "update rollout_members set is_accepted = true where rollout = $1 and state in ('failed', 'undone')", rollout
+    )
+
+
+async def take_back(connection: Connection, rollout: UUID) -> None:
+    """Have those wait again that were not reached yet: nobody calls them any more."""
+    await connection.execute(
+        "update rollout_members set state = 'waiting', call_at = null, changed_at = now() "
+        "where rollout = $1 and state = 'updating' and call_at is not null",
+        rollout,
     )
 
 
@@ -404,29 +437,27 @@ def _going(row: Any) -> Going:
 
 
 def _candidate(row: Any) -> Candidate:
-    software = _software(row["software"])
     return Candidate(
-        OwnerMark(str(row["owner"])), Vmid(row["vmid"]), row["name"], row["version"][:64], _protocol(row["protocol"]),
-        software.fixed_because if software is not None else None, is_online=bool(row["is_online"]),
+        OwnerMark(str(row["owner"])), Vmid(row["vmid"]), row["name"], row["version"] or "", _protocol(row["protocol"]),
+        row["fixed_because"], is_online=bool(row["is_online"]),
     )  # fmt: skip
 
 
 def _sight(row: Any) -> Sight:
-    software = _software(row["software"])
     return Sight(
         is_online=bool(row["is_online"]),
         is_busy=bool(row["is_busy"]),
         version=row["version"] or "",
         protocol=_protocol(row["protocol"]),
-        fixed_because=software.fixed_because if software is not None else None,
-        update=software.update if software is not None else None,
+        fixed_because=row["fixed_because"],
+        update=_update(row["update"]),
     )
 
 
-def _software(document: Any) -> AgentSoftware | None:
-    """Return what an agent has told of itself; None where it has not, or in words of another version."""
+def _update(document: Any) -> AgentUpdate | None:
+    """Return what an agent has told of its update; None where it has not, or in words of another version."""
     try:
-        return None if document is None else convert(document, AgentSoftware)
+        return None if document is None else convert(document, AgentUpdate)
     except InvalidBody:
         return None
 

@@ -2,7 +2,8 @@
 
 Invariants: whoever is told belongs to a wave up to the present one, so never more than its share have been told; never
 more than `at_once` are between two versions; a roll-out that does not run tells nobody. A wave is through when nobody
-of it is under way and nobody is left that could be told, and stays so for its soak time. Of the first one somebody must
+of it is under way and nobody is left that could be told, and stays so for its soak time; who is busy when it is his
+turn is told later, and holds up nobody. Of the first one somebody must
 have been updated: a wave that proves nothing opens no other.
 """
 
@@ -11,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from zlh_api.rollouts.model import Candidate, Going, Verdict, WaveCount
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_update import UPDATES_ITSELF
-from zlh_common.schema.rollouts import RolloutState, StartRollout
+from zlh_common.schema.rollouts import MemberState, RolloutState, StartRollout
 from zlh_common.version_order import version_order
 
 # States in which somebody may be told.
@@ -37,6 +39,13 @@ def are_shares_rising(shares: Sequence[int]) -> bool:
 def may_be_told(candidate: Candidate) -> bool:
     """Tell whether an agent can be told while it runs, by what it says of itself."""
     return candidate.protocol >= UPDATES_ITSELF and candidate.fixed_because is None
+
+
+def first_state(candidate: Candidate) -> MemberState:
+    """Return where a member stands that nobody has told."""
+    if may_be_told(candidate):
+        return MemberState.WAITING
+    return MemberState.TOO_OLD if candidate.fixed_because is None else MemberState.FIXED
 
 
 def plan_waves(candidates: Sequence[Candidate], wish: StartRollout, *, seed: UUID) -> tuple[tuple[Candidate, ...], ...]:
@@ -74,7 +83,7 @@ def decide(going: Going, counts: Mapping[int, WaveCount], *, now: datetime) -> V
     is_nobody_left = not any(each.total - each.unable for each in counts.values())
     if waits_for := _find_awaited(going, open_ones, is_nobody_left=is_nobody_left):
         return Verdict(going.state, going.wave, None, waits_for, room)
-    return _follow_up(going, now)
+    return replace(_follow_up(going, now), room=room)
 
 
 def find_halt(going: Going, counts: Mapping[int, WaveCount]) -> str | None:
@@ -91,7 +100,7 @@ def find_halt(going: Going, counts: Mapping[int, WaveCount]) -> str | None:
 
 def needs_another_canary(going: Going, first: WaveCount) -> bool:
     """Tell whether another container is to come first: the chosen one is gone, away or cannot be told."""
-    has_one = first.ready or first.awaited or first.told
+    has_one = first.fresh or first.awaited or first.told
     return going.state is RolloutState.RUNNING and going.wave == 0 and not going.wish.canaries and not has_one
 
 
@@ -114,14 +123,14 @@ def _follow_up(going: Going, now: datetime) -> Verdict:
 
 def _find_awaited(going: Going, open_ones: Sequence[WaveCount], *, is_nobody_left: bool) -> str | None:
     """Return what a wave waits for that is not through, or None."""
-    first = open_ones[0]
-    has_proved = bool(first.updated or first.accepted)
-    if going.wave == 0 and not has_proved and not first.under_way and not first.ready and not is_nobody_left:
-        return "It waits for the first wave, of which nobody is online and free."
     under_way = sum(each.under_way for each in open_ones)
-    left = sum(each.ready + each.awaited for each in open_ones)
+    left = sum(each.fresh + each.awaited for each in open_ones)
     if under_way or left:
         return f"{under_way} are under way, {left} more are waited for."
+    first = open_ones[0]
+    has_proved = bool(first.updated or first.accepted)
+    if going.wave == 0 and not has_proved and not is_nobody_left:
+        return "It waits for the first wave, of which nobody is online and free."
     return None
 
 

@@ -8,7 +8,9 @@ agent that is told twice does it once. Processes may end between any two lines.
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -16,9 +18,9 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused
 from zlh_api.database.pool import Connection, Database, DatabaseUnavailable
 from zlh_api.due import DueWork
 from zlh_api.rollouts import store
-from zlh_api.rollouts.model import Going, Order, Verdict, WaveCount
+from zlh_api.rollouts.model import Going, Order, Outcome, Verdict, WaveCount
 from zlh_api.rollouts.outcome_rules import GAP, judge_refusal, judge_told, judge_waiting
-from zlh_api.rollouts.wave_rules import TELLING, decide, is_below, may_be_told, needs_another_canary
+from zlh_api.rollouts.wave_rules import TELLING, decide, first_state, is_below, needs_another_canary
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_update import StartAgentUpdate
@@ -26,6 +28,7 @@ from zlh_common.schema.rollouts import MemberState, RolloutState
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
+Judged = TypeVar("Judged")
 # How often one is looked at while somebody is under way, and while somebody is waited for.
 LOOK_S, WAIT_S = 1.0, 10.0
 # How often it is looked whether there are containers that are none of it yet.
@@ -75,10 +78,15 @@ class RolloutWorker:
                 await self._tell_unless_away(order)
 
     async def _tell_unless_away(self, order: Order) -> None:
-        # Without the database its call is due again later.
-        with contextlib.suppress(DatabaseUnavailable):
+        try:
             async with self._places:
                 await self._tell(order)
+        except DatabaseUnavailable as error:
+            # Its call is due again later.
+            log.info("rollout.call_put_off", owner=order.owner, error=error.detail)
+        except Exception:
+            # Whatever a stranger makes of us stays with his container: its time runs out.
+            log.exception("rollout.call_broke", owner=order.owner)
 
     async def _tell(self, order: Order) -> None:
         async with self._database.connection() as connection:
@@ -113,7 +121,7 @@ async def _look(connection: Connection, going: Going) -> list[Order]:
     if now - going.looked_at > GAP:
         await store.count_times_anew(connection, going.id)
     for told, sight in await store.fetch_under_way(connection, going.id):
-        outcome = judge_told(told, sight, going.version, now=now)
+        outcome = _guard(told.owner, partial(judge_told, told, sight, going.version, now=now))
         # Who was not reached before it was stopped is told behind that, and is not late.
         is_left = going.state not in TELLING and not told.has_answered and outcome.state is MemberState.FAILED
         if not is_left and (outcome.state is not told.state or outcome.silent_since != told.silent_since):
@@ -138,12 +146,22 @@ async def _look(connection: Connection, going: Going) -> list[Order]:
     return await store.take_calls(connection, going) if verdict.state in TELLING else []
 
 
+def _guard(owner: OwnerMark, judge: Callable[[], Judged]) -> Judged | Outcome:
+    """Return what is judged of a member; whatever a stranger makes of us stays with his container."""
+    try:
+        return judge()
+    except Exception:
+        log.exception("rollout.member_broke", owner=owner)
+        message = "What its agent tells could not be judged; the log of the API says more."
+        return Outcome(MemberState.FAILED, code="rollout_broke", message=message)
+
+
 async def _choose(connection: Connection, going: Going, room: int) -> None:
     """Write who is told now, at most so many; who is busy, or need not or cannot be told, makes room for others."""
     chosen: list[OwnerMark] = []
     busy: list[OwnerMark] = []
     for owner, sight in await store.fetch_next(connection, going, limit=room + PASSED_OVER):
-        outcome = judge_waiting(sight, going.version)
+        outcome = _guard(owner, partial(judge_waiting, sight, going.version))
         if outcome is None:
             busy.append(owner)
         elif outcome.state is not MemberState.UPDATING:
@@ -157,20 +175,13 @@ async def _choose(connection: Connection, going: Going, room: int) -> None:
 async def _sweep(connection: Connection, going: Going) -> None:
     """Take in who is none of it yet, at its end, and look anew at who could not be told."""
     found = [each for each in await store.fetch_newcomers(connection, going) if is_below(each.version, going.version)]
-    members = [
-        (each, going.last_wave, MemberState.WAITING if may_be_told(each) else _unable(each.fixed_because))
-        for each in found
-    ]
-    await store.insert_members(connection, going.id, members)
+    await store.insert_members(connection, going.id, [(each, going.last_wave, first_state(each)) for each in found])
     await store.refresh_unable(connection, going.id)
     await store.note_swept(connection, going.id)
 
 
-def _unable(fixed_because: str | None) -> MemberState:
-    return MemberState.TOO_OLD if fixed_because is None else MemberState.FIXED
-
-
 def _due_in_s(verdict: Verdict, under_way: int) -> float | None:
-    if under_way:
-        return LOOK_S
-    return WAIT_S if verdict.state in TELLING else None
+    if verdict.state in TELLING:
+        return LOOK_S if under_way else WAIT_S
+    # Whoever was told comes to an end, and nobody waits for it.
+    return WAIT_S if under_way else None

@@ -6,6 +6,7 @@ the field is; so one word that is not known here never hides all the rest. Whate
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, TypeVar
 
 from msgspec import inspect
@@ -30,9 +31,16 @@ def decode_newer(raw: bytes | str, shape: type[T]) -> T:
     if len(raw) > MAX_BYTES:
         raise InvalidBody(reason=f"it says what is not known here, in more than {MAX_BYTES} bytes")
     try:
-        return convert(_keep_known(decode(raw, object), inspect.type_info(shape)), shape)
+        kind = _describe(shape)  # type: ignore[arg-type] # a class can be hashed
+        return convert(_keep_known(decode(raw, object), kind), shape)
     except _UnknownWord as exc:
         raise InvalidBody(reason=f"it says {exc}, which is not known here, where something has to be said") from exc
+
+
+@cache
+def _describe(shape: Any) -> inspect.Type:
+    """Return what is known of a shape, which takes longer to find out than most messages to read."""
+    return inspect.type_info(shape)
 
 
 def _keep_known(value: Any, kind: inspect.Type) -> Any:

@@ -1,6 +1,7 @@
 /** CodeMirror in React: it holds the text itself, and is asked for it. */
 import { type Ref, useEffect, useEffectEvent, useImperativeHandle, useRef } from "react";
 import { basics, Compartment, EditorState, EditorView, languageOf, writing } from "./codemirror";
+import classes from "./editor.module.css";
 import type { Text } from "./text";
 
 export interface EditorHandle {
@@ -74,7 +75,7 @@ export function TextEditor({ ref, name, label, start, line, isReadOnly, onSave, 
     };
   }, []);
 
-  return <div ref={host} style={{ height: "100%" }} />;
+  return <div ref={host} className={classes["text"]} />;
 }
 
 function readText({ state }: EditorView, lineEnd: Text["lineEnd"]): string {

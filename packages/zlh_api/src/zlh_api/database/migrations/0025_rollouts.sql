@@ -9,7 +9,8 @@ create table rollouts (
     wish jsonb not null,
     -- The last that may be told.
     wave integer not null default 0,
-    -- Since when nobody of that wave is waited for.
+    -- Since when it is that one, and since when nobody of it is waited for.
+    wave_since timestamptz not null default now(),
     through_at timestamptz,
     started_by text not null,
     created_at timestamptz not null default now(),

@@ -26,5 +26,7 @@ create index step_attempts_code on step_attempts (code, at, number) where code i
 create table nodes_seen (
     name text primary key,
     state text not null check (state in ('online', 'full', 'maintenance', 'offline', 'unknown')),
-    since timestamptz not null default now()
+    since timestamptz not null default now(),
+    -- When somebody who could ask has found it so.
+    noted_at timestamptz not null default now()
 );
