@@ -164,7 +164,8 @@ class MatrixWorld:
             # Neither triggers nor keys: every row is put where it was.
             await connection.execute("set local session_replication_role = replica")
             script = "".join(
-                f"delete from {table}; insert into {table} select * from kept.{table};" for table in self._tables
+                f"delete from {table}; insert into {table} overriding system value select * from kept.{table};"
+                for table in self._tables
             )
             await connection.execute(script)
 

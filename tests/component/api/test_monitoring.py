@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -98,6 +99,9 @@ async def lived(world: World) -> AsyncIterator[Client]:
     async with looking(world) as prober:
         await prober.look()
     await keep_look(world)
+    columns = "id, version, state, wish, started_by"
+    rollout = (uuid4(), "0.2.0", "halted", {"version": "0.2.0"}, "somebody")
+    await world.fetch(f"insert into rollouts ({columns}) values ($1, $2, $3, $4, $5)", *rollout)
     async with world.client() as client:
         yield client
 
