@@ -309,7 +309,9 @@ def _leave_record(record: Path, text: str) -> None:
     # Never through a link that somebody has put there.
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+        file.flush()
         os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
     fresh.rename(record)
 
 
@@ -459,7 +461,7 @@ def restore_database(dump: Path, place: Place, tools: Tools, stamp: str) -> None
     fresh, before = f"{name}_new", f"{name}_before_{stamp}"
     busy = int(tools.ask("postgres", f"select count(*) from pg_stat_activity where datname = '{name}'"))
     if busy:
-        raise Refused(f"{busy} connections are open to the database {name}: systemctl stop zlh-api zlh-backup first.")
+        raise Refused(f"{busy} connections are open to the database {name}: stop what has them first, zlh-api above all.")
     owner = tools.ask("postgres", OWNER.format(name=name))
     tools.ask("postgres", f'drop database if exists "{fresh}"')
     made = f"create database \"{fresh}\" owner \"{owner}\" template template0 encoding 'UTF8' locale 'C'"
