@@ -461,7 +461,7 @@ def restore_database(dump: Path, place: Place, tools: Tools, stamp: str) -> None
     fresh, before = f"{name}_new", f"{name}_before_{stamp}"
     busy = int(tools.ask("postgres", f"select count(*) from pg_stat_activity where datname = '{name}'"))
     if busy:
-        raise Refused(f"{busy} connections are open to the database {name}: stop what has them first, zlh-api above all.")
+        raise Refused(f"{busy} connections are open to the database {name}: stop those programs first, as zlh-api.")
     owner = tools.ask("postgres", OWNER.format(name=name))
     tools.ask("postgres", f'drop database if exists "{fresh}"')
     made = f"create database \"{fresh}\" owner \"{owner}\" template template0 encoding 'UTF8' locale 'C'"

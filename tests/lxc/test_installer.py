@@ -42,7 +42,11 @@ exec flock /run/zlh-install.lock true
 # Ends the installer of the next version once it has switched to it, before anything of it runs.
 SWITCHED = r"""
 mkdir /root/cut
-printf '#!/bin/sh\n[ "$1" != restart ] || { kill -9 $PPID; exit 1; }\nexec /usr/bin/systemctl "$@"\n' > /root/cut/systemctl
+cat > /root/cut/systemctl <<'END'
+#!/bin/sh
+[ "$1" != restart ] || { kill -9 $PPID; exit 1; }
+exec /usr/bin/systemctl "$@"
+END
 chmod +x /root/cut/systemctl
 PATH=/root/cut:$PATH exec python3 /root/later/install.py --wheels /root/wheels --signers /root/signers
 """
