@@ -29,6 +29,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -62,11 +63,13 @@ FOLDERS: tuple[tuple[Path, str, str, int], ...] = (
     (Path("/opt/zlh"), "root", "root", 0o755),
     (API, "root", "root", 0o755),
     (ETC, "root", USER, 0o750),
-    # Others pass: containers of the driver `lxc` lie below.
-    (STATE, USER, USER, 0o711),
+    # Others pass: containers of the driver `lxc` lie below. It is root's, so nobody exchanges what root works on in it.
+    (STATE, "root", "root", 0o711),
     (STATE / "keys", USER, USER, 0o700),
     (STATE / "state", USER, USER, 0o700),
     (TREE, USER, USER, 0o755),
+    # The record of the last one, which the API reads.
+    (STATE / "backup", "root", "root", 0o755),
     (Path("/var/backups/zlh"), "root", "root", 0o700),
 )
 # Unpacks with the library of the version itself: the standard library of this Python has no zstd, and that of Debian 12
@@ -316,16 +319,27 @@ def _add_user() -> None:
 
 
 def _is_folder(place: Path, owner: str, group: str, mode: int) -> bool:
-    if not place.is_dir() or not has_user():
+    try:
+        status = place.lstat()
+    except FileNotFoundError:
         return False
-    status = place.stat()
-    return (place.owner(), place.group(), status.st_mode & 0o7777) == (owner, group, mode)
+    if not stat.S_ISDIR(status.st_mode):
+        raise Refused(
+            f"{place} is no folder, and nothing is done through a link: put the folder itself there, or mount it."
+        )
+    is_owned = has_user() and (place.owner(), place.group()) == (owner, group)
+    return is_owned and stat.S_IMODE(status.st_mode) == mode
 
 
 def _make_folder(place: Path, owner: str, group: str, mode: int) -> None:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.chown(place, owner, group)
-    place.chmod(mode)
+    # What was looked at may have been exchanged since, as long as its parent was another user's.
+    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(folder, pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
+        os.fchmod(folder, mode)
+    finally:
+        os.close(folder)
 
 
 # ---- the version
@@ -501,9 +515,13 @@ def settle_units(work: Work, release: Release) -> bool:
         work.change(f"{DROP_IN} taken away", DROP_IN.unlink)
     is_new = work.changed != before
     settle_file(work, Path("/usr/local/bin/zlh-api"), (release.control / "zlh-api.sh").read_bytes(), mode=0o755)
-    if is_new and not work.is_dry:
+    # A run that was killed may have written them and no more.
+    is_unread = any(_show(unit, "NeedDaemonReload") == "yes" for unit in UNITS)
+    if is_unread and not is_new:
+        work.change("units read by systemd", lambda: None)
+    if (is_new or is_unread) and not work.is_dry:
         run("systemctl", "daemon-reload")
-    return is_new
+    return is_new or is_unread
 
 
 def settle_running(work: Work, release: Release, *, before: str | None, is_new: bool) -> None:
@@ -518,7 +536,9 @@ def settle_running(work: Work, release: Release, *, before: str | None, is_new: 
     if "keys" not in read_config().get("artifacts", {}):
         wanted.append("zlh-artifacts.service")
     for unit in wanted:
-        _settle_unit(work, unit, is_stale=(is_new or not is_switched) and unit != "zlh-backup.timer")
+        # The link may have been switched by a run that came no further.
+        is_stale = is_new or not is_switched or running_version(unit) not in {None, release.version}
+        _settle_unit(work, unit, is_stale=is_stale and unit != "zlh-backup.timer")
     if not work.is_dry:
         wait_healthy()
         work.keep("the API answers")
@@ -535,6 +555,25 @@ def _settle_unit(work: Work, unit: str, *, is_stale: bool) -> None:
         return
     is_right = _state(unit) == "active" and not is_stale
     work.settle(f"{unit} runs", lambda: run("systemctl", "restart", unit), is_right=is_right)
+
+
+def running_version(unit: str) -> str | None:
+    """Return of which version the process of a unit is, None where there is none."""
+    pid = _show(unit, "MainPID")
+    try:
+        return parse_running(Path("/proc", pid, "cmdline").read_bytes()) if pid not in {"", "0"} else None
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def parse_running(command_line: bytes) -> str | None:
+    """Return the version whose Python runs: the kernel starts a script with that of its first line, without links."""
+    program = Path(os.fsdecode(command_line.split(b"\0")[0]))
+    return program.relative_to(API).parts[0] if program.is_relative_to(API) else None
+
+
+def _show(unit: str, what: str) -> str:
+    return run("systemctl", "show", f"--property={what}", "--value", unit).strip()
 
 
 def _is_enabled(unit: str) -> bool:

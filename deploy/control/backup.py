@@ -33,13 +33,13 @@ import sys
 import tarfile
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 STAMP = "%Y%m%dT%H%M%SZ"
 FOLDER = re.compile(r"\d{8}T\d{6}Z")
@@ -47,6 +47,8 @@ MANIFEST, DUMP = "manifest.json", "database.dump"
 # Without this table a dump is of something else.
 PROOF = "TABLE DATA public schema_versions "
 FRESH_S = 26 * 3600
+# A clock may have been set a little since; one that is dated further ahead says nothing of how old it is.
+AHEAD_S = 300
 # Where the installer has them; a configuration names them only where the API itself serves the tree.
 INSTALLED = Path("/etc/zlh/api.toml")
 INSTALLED_ARTIFACTS = {"folder": "/var/lib/zlh/artifacts", "keys": "/var/lib/zlh/keys/artifacts"}
@@ -104,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("status", help="say how old the newest is").set_defaults(run=run_status)
     check = commands.add_parser("check", help="compare one with its manifest")
     check.add_argument("folder", type=Path)
-    check.set_defaults(run=lambda asked: print(describe(check_backup(asked.folder, _tools(asked)), asked.folder)))
+    check.set_defaults(run=run_check)
     restore = commands.add_parser("restore", help="bring one back")
     restore.add_argument("folder", type=Path)
     restore.add_argument("--only", choices=("database", "keys"))
@@ -134,10 +136,17 @@ def parse_place(document: Mapping[str, Any], configuration: Path) -> Place:
 def split_password(dsn: str) -> tuple[str, str | None]:
     """Return an address without its password, and the password: what a program is started with, everybody can read."""
     parts = urlsplit(dsn)
-    if parts.password is None:
+    settings = [(unquote(item.partition("=")[0]), item) for item in parts.query.split("&")]
+    asked = [unquote_plus(item.partition("=")[2]) for name, item in settings if name == "password"]
+    if parts.password is None and not asked:
         return dsn, None
-    user, host = parts.netloc.rpartition("@")[0].partition(":")[0], parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{user}@{host}")), unquote(parts.password)
+    user, at, host = parts.netloc.rpartition("@")
+    query = "&".join(item for name, item in settings if name != "password")
+    # An empty host is kept by hand: `postgresql:///name`.
+    address = f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}" + (f"?{query}" if query else "")
+    address += f"#{parts.fragment}" if parts.fragment else ""
+    # The API goes by the first where there are both.
+    return address, asked[0] if parts.password is None else unquote(parts.password)
 
 
 def database_of(dsn: str) -> str:
@@ -153,6 +162,28 @@ def with_database(dsn: str, name: str) -> str:
     parts = urlsplit(dsn)
     # An empty host is kept by hand: `postgresql:///name`.
     return f"{parts.scheme}://{parts.netloc}/{name}" + (f"?{parts.query}" if parts.query else "")
+
+
+def find_missing_keys(authority: str, names: Collection[str]) -> list[str]:
+    """Return which keys are not among the files of an archive, of the CAs that a database goes by.
+
+    `authority`: that table as pg_restore prints it; empty where the API has never run.
+    """
+    heading = re.search(r"^COPY \S+ \((.*)\) FROM stdin;\n(.+)\n\\\.$", authority, re.MULTILINE)
+    if heading is None:
+        return []
+    row = dict(zip(heading[1].split(", "), heading[2].split("\t"), strict=True))
+    numbers = sorted({int(row[name]) for name in ("oldest", "presented", "issuing")})
+    keys = [f"{ca}{'' if number == 1 else f'-{number}'}.key" for number in numbers for ca in ("agents-ca", "api-ca")]
+    return [key for key in keys if key not in names]
+
+
+def refuse_unsafe(entries: Iterable[tarfile.TarInfo], archive: Path) -> None:
+    """Raise Refused where an archive would write anywhere but into its folder, or holds what is never packed."""
+    for entry in entries:
+        path = PurePosixPath(entry.name)
+        if path.is_absolute() or ".." in path.parts or not (entry.isreg() or entry.isdir()):
+            raise Refused(f"{archive} holds {entry.name!r}, which no backup does: take another one.")
 
 
 def find_superseded(names: Iterable[str], keep: int) -> list[str]:
@@ -230,9 +261,25 @@ def _place(asked: argparse.Namespace) -> Place:
 
 def run_make(asked: argparse.Namespace) -> None:
     """Make one more, and remove those that are too many, in this order: what fails costs no backup."""
+    asked.into.mkdir(parents=True, exist_ok=True)
+    asked.into.chmod(0o700)
+    with _alone(asked.into):
+        _make(asked)
+
+
+@contextmanager
+def _alone(into: Path) -> Iterator[None]:
+    """Be the only one who makes a backup there: whoever does removes what the ones before have left half."""
+    with (into / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(f"Another backup is being made in {into}: wait for its end.") from None
+        yield
+
+
+def _make(asked: argparse.Namespace) -> None:
     place, tools, into = _place(asked), _tools(asked), asked.into
-    into.mkdir(parents=True, exist_ok=True)
-    into.chmod(0o700)
     began = int(time.time())
     stamp = datetime.fromtimestamp(began, UTC).strftime(STAMP)
     fresh = into / f".{stamp}.new"
@@ -241,13 +288,15 @@ def run_make(asked: argparse.Namespace) -> None:
     fresh.mkdir()
     _write_parts(place, tools, fresh)
     manifest = _write_manifest(fresh, stamp, schema=_read_schema(place, tools))
-    check_backup(fresh, tools)
+    check_keys(fresh, check_backup(fresh, tools), tools)
     _sync_tree(fresh)
     fresh.rename(into / stamp)
     _sync(into)
     _leave_record(asked.record, render_record(datetime.fromtimestamp(began, UTC), _size(manifest)))
+    # Not this one, however many are dated ahead of it.
     for name in find_superseded((path.name for path in into.iterdir() if path.is_dir()), asked.keep):
-        shutil.rmtree(into / name)
+        if name != stamp:
+            shutil.rmtree(into / name)
     print(describe(manifest, into / stamp))
 
 
@@ -256,8 +305,13 @@ def _leave_record(record: Path, text: str) -> None:
     if not record.parent.is_dir():
         return
     fresh = record.with_name(f".{record.name}.part")
-    fresh.write_text(text)
-    fresh.chmod(0o644)
+    fresh.unlink(missing_ok=True)
+    # Never through a link that somebody has put there.
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
     fresh.rename(record)
 
 
@@ -269,7 +323,7 @@ def _write_parts(place: Place, tools: Tools, folder: Path) -> None:
     if place.artifacts is not None and (place.artifacts / ".lock").is_file():
         with _unchanging(place.artifacts):
             _pack(folder / "artifacts.tar", place.artifacts, is_wanted=lambda name: not name.endswith(".tar.zst"))
-    _pack(folder / "configuration.tar", place.configuration)
+    _pack(folder / "configuration.tar", place.configuration, follows=True)
     with (folder / DUMP).open("wb") as target:
         tools.run(place.dsn, "pg_dump", "--format=custom", "--compress=6", stdout=target)
 
@@ -287,15 +341,23 @@ def _read_schema(place: Place, tools: Tools) -> int:
     return int(tools.run(place.dsn, "psql", "-XAtq", "--command=select max(number) from schema_versions"))
 
 
-def _pack(archive: Path, folder: Path, is_wanted: Any = lambda _name: True) -> None:
-    """Write an archive of a folder with names of owners; what works in it and hides is left out."""
+def _pack(archive: Path, folder: Path, is_wanted: Any = lambda _name: True, *, follows: bool = False) -> None:
+    """Write an archive of a folder with names of owners; what works in it and hides is left out.
+
+    `follows`: links below it are packed as what they lead to; else one is refused, as root reads for another user here.
+    """
+    source = folder.resolve()
 
     def choose(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        hidden = Path(entry.name).name in {".cache", ".work", ".lock"}
-        return entry if not hidden and (entry.isdir() or (entry.isreg() and is_wanted(entry.name))) else None
+        if PurePosixPath(entry.name).name in {".cache", ".work", ".lock"}:
+            return None
+        if not follows and (path := source / entry.name).is_symlink():
+            raise Refused(f"{path} is a link, and no backup has what it leads to: put that itself there.")
+        return entry if entry.isdir() or (entry.isreg() and is_wanted(entry.name)) else None
 
-    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-        tar.add(folder, ".", filter=choose)
+    # By what they lead to, as a second name of a file is one like the first.
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT, dereference=True) as tar:
+        tar.add(source, ".", filter=choose)
 
 
 def _write_manifest(folder: Path, stamp: str, *, schema: int) -> dict[str, Any]:
@@ -331,6 +393,34 @@ def check_backup(folder: Path, tools: Tools) -> dict[str, Any]:
     return manifest
 
 
+def check_keys(folder: Path, manifest: Mapping[str, Any], tools: Tools) -> None:
+    """Raise Refused where a backup lacks keys without which no agent would let the API of its database in."""
+    with (folder / DUMP).open("rb") as dump:
+        told = subprocess.run(
+            [tools.program("pg_restore"), "--data-only", "--table=authority", "--file=-"],
+            check=False,
+            stdin=dump,
+            capture_output=True,
+            text=True,
+        )
+    if told.returncode != 0:
+        raise Refused(f"{folder / DUMP} cannot be read: {told.stderr.strip()[-300:]}")
+    names: set[str] = set()
+    if "keys.tar" in manifest["files"]:
+        with tarfile.open(folder / "keys.tar") as tar:
+            names = {str(PurePosixPath(entry.name)) for entry in tar}
+    if missing := find_missing_keys(told.stdout, names):
+        lacks = f"{folder} lacks {', '.join(missing)} of the CAs"
+        raise Refused(f"{lacks}: see to keys_dir. Its database alone comes back with --only database.")
+
+
+def run_check(asked: argparse.Namespace) -> None:
+    """Say that one is whole; raise Refused with what is not."""
+    manifest = check_backup(asked.folder, _tools(asked))
+    check_keys(asked.folder, manifest, _tools(asked))
+    print(describe(manifest, asked.folder))
+
+
 def run_status(asked: argparse.Namespace) -> None:
     """Say which is the newest; raise Refused where there is none, or none of today."""
     names = sorted(path.name for path in asked.into.glob("*") if FOLDER.fullmatch(path.name))
@@ -338,6 +428,9 @@ def run_status(asked: argparse.Namespace) -> None:
         raise Refused(f"There is no backup in {asked.into}: journalctl -u zlh-backup says why.")
     newest = names[-1]
     age_s = time.time() - datetime.strptime(newest, STAMP).replace(tzinfo=UTC).timestamp()
+    if age_s < -AHEAD_S:
+        ahead = f"{newest} is dated {-age_s / 3600:.1f} h ahead of this machine's clock"
+        raise Refused(f"The newest backup, {ahead}: set the clock, and move what has a wrong date elsewhere.")
     if age_s > FRESH_S:
         raise Refused(f"The newest backup, {newest}, is {age_s / 3600:.0f} h old: journalctl -u zlh-backup says why.")
     print(f"{asked.into / newest}: {age_s / 3600:.1f} h old; {len(names) - 1} before it")
@@ -350,6 +443,8 @@ def run_restore(asked: argparse.Namespace) -> None:
     """Put database and keys of a backup into the place of what is there, each as a whole, and keep that."""
     place, tools = _place(asked), _tools(asked)
     manifest = check_backup(asked.folder, tools)
+    if asked.only != "database":
+        check_keys(asked.folder, manifest, tools)
     stamp = datetime.now(UTC).strftime(STAMP).lower()
     if asked.only != "keys":
         restore_database(asked.folder / DUMP, place, tools, stamp)
@@ -366,7 +461,7 @@ def restore_database(dump: Path, place: Place, tools: Tools, stamp: str) -> None
     fresh, before = f"{name}_new", f"{name}_before_{stamp}"
     busy = int(tools.ask("postgres", f"select count(*) from pg_stat_activity where datname = '{name}'"))
     if busy:
-        raise Refused(f"{busy} connections are open to the database {name}: systemctl stop zlh-api zlh-backup first.")
+        raise Refused(f"{busy} connections are open to the database {name}: stop those programs first, as zlh-api.")
     owner = tools.ask("postgres", OWNER.format(name=name))
     tools.ask("postgres", f'drop database if exists "{fresh}"')
     made = f"create database \"{fresh}\" owner \"{owner}\" template template0 encoding 'UTF8' locale 'C'"
@@ -387,15 +482,35 @@ def restore_folder(archive: Path, target: Path, stamp: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    # Owners and modes as they were. Python 3.11.2 of Debian 12 knows no filters, and does just that without one.
-    trust: dict[str, Any] = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
-    with tarfile.open(archive) as tar:
-        tar.extractall(fresh, **trust)  # noqa: S202 - it was written here, and is held to its hash
+    _extract(archive, fresh)
     _sync_tree(fresh)
     with _replaced(target, before):
         fresh.rename(target)
     _sync(target.parent)
     print(f"{target}: restored" + (f"; what was there is {before}" if before.exists() else ""))
+
+
+def _extract(archive: Path, fresh: Path) -> None:
+    # Owners and modes as they were. Python 3.11.2 of Debian 12 knows no filters, and does just that without one.
+    trust: dict[str, Any] = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
+    with tarfile.open(archive) as tar, _working_in(fresh):
+        refuse_unsafe(tar, archive)
+        tar.extractall(".", **trust)  # noqa: S202 - it was looked through before
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """Work in a folder that was made just now, whatever stands at its name meanwhile: that may be another user's."""
+    number, before = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW), os.open(".", os.O_RDONLY)
+    try:
+        if os.fstat(number).st_uid != os.geteuid():
+            raise Refused(f"Somebody has exchanged {folder}: stop what runs as the owner of {folder.parent}.")
+        os.fchdir(number)
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(number)
+        os.close(before)
 
 
 @contextmanager

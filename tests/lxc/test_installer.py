@@ -39,6 +39,22 @@ kill -9 $pid
 wait $pid
 exec flock /run/zlh-install.lock true
 """
+# Ends the installer of the next version once it has switched to it, before anything of it runs.
+SWITCHED = r"""
+mkdir /root/cut
+cat > /root/cut/systemctl <<'END'
+#!/bin/sh
+[ "$1" != restart ] || { kill -9 $PPID; exit 1; }
+exec /usr/bin/systemctl "$@"
+END
+chmod +x /root/cut/systemctl
+PATH=/root/cut:$PATH exec python3 /root/later/install.py --wheels /root/wheels --signers /root/signers
+"""
+# What a run leaves that was killed between a unit's file and systemd's reading of it.
+UNREAD = """
+unit=/etc/systemd/system/zlh-artifacts.service
+cp $unit /root/kept && echo LimitCORE=0 >> $unit && systemctl daemon-reload && cp /root/kept $unit
+"""
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +215,9 @@ def puts_right_what_hands_did(host: Host) -> None:
     assert "changed  file /etc/systemd/system/zlh-backup.service" in said
     assert "changed  folder /var/lib/zlh/keys zlh-api:zlh-api 0700" in said
     assert "Nice=1" in host.run("cat", "/etc/systemd/system/zlh-api.service.d/own.conf")
+    host.run("sh", "-ec", UNREAD)
+    assert "changed  units read by systemd" in host.install()
+    assert host.run("systemctl", "show", "-P", "NeedDaemonReload", "zlh-artifacts") == "no"
 
 
 def goes_up_and_not_back(host: Host, guest: Guest, later: Path, place: Path) -> None:
@@ -213,11 +232,12 @@ def goes_up_and_not_back(host: Host, guest: Guest, later: Path, place: Path) -> 
     host.attach("sh", "-c", "cat > /root/signers", given=signers.read_text())
     before, backups = host.run("sha256sum", "/etc/zlh/api.toml"), host.run("ls", "/var/backups/zlh")
     assert "is not signed" in host.install("--signers", "/root/signers", release="unsigned", code=1)
-    said = host.install("--signers", "/root/signers", release="later")
-    assert "changed  backup of what was there" in said
+    host.attach("sh", "-c", SWITCHED)
+    assert NEXT not in host.ask("version")
+    assert host.run("ls", "/var/backups/zlh") != backups
+    assert "changed  zlh-api.service runs" in host.install("--signers", "/root/signers", release="later")
     assert NEXT in host.ask("version")
     assert host.run("sha256sum", "/etc/zlh/api.toml") == before
-    assert host.run("ls", "/var/backups/zlh") != backups
     assert "Done: changed nothing." in host.install(release="later")
     # The signers are known by now, and this release was never signed.
     assert "is not signed" in host.install(code=1)

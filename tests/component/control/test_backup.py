@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import hashlib
+import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +25,16 @@ import aiohttp
 import asyncpg
 import pytest
 
-from backup import find_superseded, parse_place, split_password, with_database
+from backup import (
+    STAMP,
+    Refused,
+    find_superseded,
+    parse_place,
+    refuse_unsafe,
+    restore_folder,
+    split_password,
+    with_database,
+)
 from component.api.conftest import Postgres
 from component.artifacts.conftest import Workshop
 from fakes.warrant import FakeWarrant
@@ -271,6 +285,137 @@ async def test_a_backup_that_fails_is_seen_and_costs_none(postgres: Postgres, si
     assert [path.name for path in again.parent.iterdir() if path.is_dir()] == [again.name]
 
 
+async def test_keys_that_lie_elsewhere_are_in_the_backup(postgres: Postgres, site: Site) -> None:
+    """The folder is a link to another disk, and the configuration has one to a file: what they lead to is packed."""
+    elsewhere = site.keys.rename(site.folder / "elsewhere")
+    site.keys.symlink_to(elsewhere)
+    (site.folder / "proxy.crt").write_text("of the proxy")
+    (site.config.parent / "linked.crt").symlink_to(site.folder / "proxy.crt")
+    folder = await make(postgres, site)
+    with tarfile.open(folder / "keys.tar") as tar:
+        assert {"./agents-ca.key", "./api-ca.key"} <= set(tar.getnames())
+    with tarfile.open(folder / "configuration.tar") as tar:
+        packed = tar.extractfile("./linked.crt")
+        assert packed is not None
+        assert packed.read() == b"of the proxy"
+
+
+async def test_a_link_among_the_keys_is_refused(postgres: Postgres, site: Site) -> None:
+    """It was left out, and the backup said to be whole; what another user has put there is not followed as root."""
+    key = site.keys / "agents-ca.key"
+    key.symlink_to(key.rename(site.folder / "kept.key"))
+    done = await asyncio.to_thread(backup, postgres, site, "make")
+    assert (done.returncode, f"{key} is a link" in done.stderr) == (1, True)
+
+
+async def test_a_backup_without_the_keys_of_its_database_is_none(postgres: Postgres, site: Site) -> None:
+    """The API has served with them, so its agents let nobody else in; the database alone still comes back."""
+    async with serving(site) as server:
+        await wait_up(site, server)
+    folder = await make(postgres, site)
+    (site.keys / "api-ca.key").unlink()
+    done = await asyncio.to_thread(backup, postgres, site, "make")
+    assert (done.returncode, "lacks api-ca.key of the CAs" in done.stderr) == (1, True)
+    empty_keys(folder)
+    for command in ("check", "restore"):
+        done = await asyncio.to_thread(backup, postgres, site, command, str(folder))
+        assert (done.returncode, "lacks agents-ca.key, api-ca.key of the CAs" in done.stderr) == (1, True)
+    done = await asyncio.to_thread(backup, postgres, site, "restore", str(folder), "--only", "database")
+    assert done.returncode == 0, done.stderr
+    before = re.search(r"what was there is (\w+_before_\w+)", done.stdout)
+    assert before is not None
+    await postgres.execute(f'drop database "{before[1]}"')
+
+
+def empty_keys(folder: Path) -> None:
+    """Have a backup as it was made of a folder of keys that nothing was read of."""
+    tarfile.open(folder / "keys.tar", "w").close()
+    data = (folder / "keys.tar").read_bytes()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["keys.tar"] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+async def test_two_are_not_made_at_once(postgres: Postgres, site: Site) -> None:
+    """The second would remove what the first has half made; it says so, and the half is there still."""
+    half = site.folder / "backups/.20260101T000000Z.new"
+    half.mkdir(parents=True)
+    with (half.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = await asyncio.to_thread(backup, postgres, site, "make")
+    assert (done.returncode, "Another backup is being made" in done.stderr, half.is_dir()) == (1, True, True)
+    await make(postgres, site)
+    assert not half.exists()
+
+
+async def test_one_that_is_dated_ahead_is_not_fresh(postgres: Postgres, site: Site) -> None:
+    """A clock was wrong when it was made: it would be the newest for a year, and the next one is not removed for it."""
+    folder = await make(postgres, site)
+    ahead = folder.rename(folder.with_name((datetime.now(UTC) + timedelta(days=365)).strftime(STAMP)))
+    done = await asyncio.to_thread(backup, postgres, site, "status")
+    assert (done.returncode, f"{ahead.name} is dated 87" in done.stderr) == (1, True)
+    made = await make(postgres, site, "--keep", "1")
+    assert made.is_dir()
+
+
+async def test_a_record_is_written_through_no_link(postgres: Postgres, site: Site, tmp_path: Path) -> None:
+    """Whoever may write beside it would have root write anywhere else."""
+    told, other = tmp_path / "told", tmp_path / "other"
+    told.mkdir()
+    other.write_text("of somebody else")
+    (told / ".last.json.part").symlink_to(other)
+    await make(postgres, site, "--record", str(told / "last.json"))
+    assert (other.read_text(), (told / "last.json").is_symlink()) == ("of somebody else", False)
+
+
+def write_archive(path: Path, *entries: tarfile.TarInfo) -> Path:
+    """Write an archive of empty entries."""
+    with tarfile.open(path, "w") as tar:
+        for entry in entries:
+            tar.addfile(entry, io.BytesIO(b""))
+    return path
+
+
+def named(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    """Return an entry of an archive that is of whoever runs this."""
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname, entry.uid, entry.gid = kind, "/etc" if kind in LINKS else "", os.getuid(), os.getgid()
+    return entry
+
+
+LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
+EVIL = [named("../evil"), named("a/../../evil"), named("/evil"), *(named("evil", kind) for kind in LINKS)]
+
+
+@pytest.mark.parametrize("entry", EVIL, ids=["above", "above-by-a-way", "absolute", "link", "hard-link"])
+def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path: Path, entry: tarfile.TarInfo) -> None:
+    """Nothing of it is unpacked, and what was there stays in its place."""
+    target = tmp_path / "place/agents"
+    target.mkdir(parents=True)
+    archive = write_archive(tmp_path / "keys.tar", named("good"), entry)
+    with pytest.raises(Refused, match=r"evil', which no backup does"):
+        restore_folder(archive, target, "now")
+    assert (list(target.iterdir()), list(tmp_path.rglob("*evil*")), list(tmp_path.rglob("good"))) == ([], [], [])
+
+
+def test_who_owns_the_place_cannot_have_it_restored_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is exchanged for a link once it is looked through: what comes out is in the folder that was made."""
+    elsewhere, target = tmp_path / "elsewhere", tmp_path / "place/agents"
+    elsewhere.mkdir()
+
+    def exchange(entries: tarfile.TarFile, archive: Path) -> None:
+        refuse_unsafe(entries, archive)
+        (tmp_path / "place/.agents.new").rename(tmp_path / "place/moved")
+        (tmp_path / "place/.agents.new").symlink_to(elsewhere)
+
+    monkeypatch.setattr("backup.refuse_unsafe", exchange)
+    archive = write_archive(tmp_path / "keys.tar", named("ca.key"))
+    with pytest.raises(OSError, match=r"agents\.new"):
+        restore_folder(archive, target, "now")
+    assert list(elsewhere.iterdir()) == []
+    assert (tmp_path / "place/moved/ca.key").is_file()
+
+
 async def test_a_dump_of_something_else_is_no_backup(postgres: Postgres, site: Site, tmp_path: Path) -> None:
     """pg_dump was content, and it was the wrong database: told at once, not on the day when it is needed."""
     name = f"e{uuid4().hex}"
@@ -310,4 +455,9 @@ def test_no_password_is_an_argument() -> None:
         "p@ss",
     )
     assert split_password("postgresql:///zlh") == ("postgresql:///zlh", None)
+    assert split_password("postgresql:///zlh?host=/run&password=p%40ss&user=zlh") == (
+        "postgresql:///zlh?host=/run&user=zlh",
+        "p@ss",
+    )
+    assert split_password("postgresql://zlh:a@db/zlh?password=b") == ("postgresql://zlh@db/zlh", "a")
     assert with_database("postgresql:///zlh?host=/run", "other") == "postgresql:///other?host=/run"

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import getpass
+import grp
 import os
+import re
 import subprocess
 import tomllib
 from pathlib import Path
 
+import install
 import pytest
-from install import CONFIG, TO_FILL_IN, Refused, is_local, parse_version, read_release, refuse_older
+from install import (
+    CONFIG,
+    TO_FILL_IN,
+    Refused,
+    Work,
+    is_local,
+    parse_running,
+    parse_version,
+    read_release,
+    refuse_older,
+)
 
 from build_release import sign
 from zlh_api.artifacts.tree import hash_file
@@ -122,6 +136,36 @@ def test_versions_are_numbers() -> None:
 def test_a_database_elsewhere_is_left_alone(dsn: str, is_ours: bool) -> None:
     """Only the one that the socket leads to is made by the installer."""
     assert is_local(dsn) is is_ours
+
+
+def test_what_runs_is_known_by_its_python() -> None:
+    """By the path that a script names in its first line: the one that it was started by leads to another one since."""
+    rest = b"/opt/zlh/api/current/bin/zlh-api\0serve\0--config\0/etc/zlh/api.toml\0"
+    assert parse_running(b"/opt/zlh/api/1.2.3/bin/python3\0" + rest) == "1.2.3"
+    assert parse_running(b"/usr/bin/python3\0" + rest) is None
+
+
+@pytest.mark.parametrize("parent", ["", "below"])
+def test_nothing_is_given_away_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parent: str) -> None:
+    """Whoever could plant one below a folder of root's list had whatever it leads to; now it is named, and stays."""
+    other, place = tmp_path / "other", tmp_path / parent / "keys"
+    other.mkdir(mode=0o755)
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(other)
+    me = (getpass.getuser(), grp.getgrgid(os.getgid()).gr_name)
+    monkeypatch.setattr(install, "has_user", lambda: True)
+    monkeypatch.setattr(install, "FOLDERS", ((place, *me, 0o700),))
+    with pytest.raises(Refused, match=re.escape(f"{place} is no folder")):
+        install.settle_host(Work(is_dry=False), None)
+    with pytest.raises(OSError, match="keys"):
+        install._make_folder(place, *me, 0o700)
+    assert other.stat().st_mode & 0o777 == 0o755
+
+
+def test_root_works_in_no_folder_of_another_user() -> None:
+    """Each folder that the installer gives away lies in one that is root's, which nobody else exchanges it in."""
+    owners = {place: owner for place, owner, _group, _mode in install.FOLDERS}
+    assert {owners.get(place.parent, "root") for place in owners} == {"root"}
 
 
 def test_nobody_but_root_installs() -> None:
