@@ -38,7 +38,7 @@ async def test_a_container_is_made_worked_in_and_deleted(
     leaks.long_lived.add(str(tmp_path))
     with served(shop.tree, host.settings.gateway, host.settings.artifacts_port):
         async with running_platform(host, dsn, tmp_path, trusted_root=shop.trusted_root) as platform:
-            await page.goto(platform.dev["portalUrl"])
+            await wait_met(page, platform.dev["portalUrl"])
             await sign_in(page, EMAIL, PASSWORD)
             vmid = await create(page)
             await work_in_the_terminal(page)
@@ -67,7 +67,7 @@ async def work_in_the_terminal(page: Page) -> None:
     await expect(page.get_by_test_id("terminal-state")).to_have_attribute("data-kind", "attached")
     await page.get_by_test_id("terminal").click()
     await type_and_see(page, "id -un; cat /proc/1/comm; tiny", "tiny 1.0")
-    await expect(page.locator(".xterm-rows")).to_contain_text(re.compile(r"dev\s+systemd\s+tiny 1\.0"))
+    await expect(page.locator(".xterm-rows")).to_contain_text(re.compile(r"dev\s*systemd\s*tiny 1\.0"))
 
 
 async def go_on_over_a_kill_of_the_api(page: Page, platform: LxcPlatform) -> None:
@@ -124,10 +124,10 @@ async def serve(page: Page) -> None:
     await visitor.close()
 
 
-async def wait_met(visitor: Page, address: str) -> None:
+async def wait_met(page: Page, address: str) -> None:
     """Open an address as soon as the proxy knows it."""
     async with asyncio.timeout(90):
-        while (answer := await visitor.goto(address)) is None or answer.status != 200:
+        while (answer := await page.goto(address)) is None or answer.status != 200:
             await asyncio.sleep(0.2)
 
 
