@@ -1,4 +1,4 @@
-"""A fresh host for the control plane: Debian 12 with systemd, PostgreSQL and Python, as a real container."""
+"""A fresh host for the control plane: a Debian with systemd, PostgreSQL and Python, as a real container."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ PACKAGES = (
 PLACE = Path(os.environ.get("ZLH_TEST_TEMPLATES", "/var/cache/zlh-test-templates"))
 
 
-def ensure_template() -> Path:
+def ensure_template(debian: str) -> Path:
     """Return its root file system, made once on this machine for each list of packages; nothing of ours is in it."""
-    folder = PLACE / f"control-{hashlib.sha256(repr(PACKAGES).encode()).hexdigest()[:16]}"
+    folder = PLACE / f"control-{debian}-{hashlib.sha256(repr(PACKAGES).encode()).hexdigest()[:16]}"
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     root, ready = folder / "root", folder / "ready"
     with (folder / "lock").open("w") as lock:
@@ -35,7 +35,7 @@ def ensure_template() -> Path:
         if not ready.exists():
             remove_half_built(root)
             included = f"--include={','.join(PACKAGES)}"
-            run_apart(["mmdebstrap", "--quiet", "--variant=minbase", included, "bookworm", str(root)])
+            run_apart(["mmdebstrap", "--quiet", "--variant=minbase", included, debian, str(root)])
             for unit in ("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-journald-audit.socket"):
                 (root / "etc/systemd/system" / unit).symlink_to("/dev/null")
             (root / "etc/machine-id").write_text("")
@@ -47,9 +47,9 @@ def ensure_template() -> Path:
 
 
 @asynccontextmanager
-async def control_host() -> AsyncIterator[Guest]:
+async def control_host(debian: str = "bookworm") -> AsyncIterator[Guest]:
     """Lend a running one; it is gone when the block ends."""
-    template = await asyncio.to_thread(ensure_template)
+    template = await asyncio.to_thread(ensure_template, debian)
     async with own_host(template=template) as host:
         plan = host.new_plan(Resources(memory_mib=2048, cpu=2.0))
         guest = await asyncio.to_thread(_made_guest, host, plan)
@@ -62,10 +62,10 @@ async def control_host() -> AsyncIterator[Guest]:
             await host.driver.ensure_destroyed(plan, guest.warrant)
 
 
-def fetch_wheels(release: Path, into: Path) -> None:
-    """Fetch the libraries of a release, by their hashes, for a host that reaches no package index."""
+def fetch_wheels(release: Path, into: Path, *, python: str = "3.11") -> None:
+    """Fetch the libraries of a release, by their hashes, for a host of that Python which reaches no package index."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--only-binary=:all:", "--no-deps"]
-    asked = [*pip, "--dest", str(into), "-r", str(release / "requirements.txt")]
+    asked = [*pip, "--python-version", python, "--dest", str(into), "-r", str(release / "requirements.txt")]
     done = subprocess.run(asked, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

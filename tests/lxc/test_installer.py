@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -144,8 +145,24 @@ async def test_a_host_from_nothing_to_the_next_version(release: Path, later: Pat
         await asyncio.to_thread(puts_right_what_hands_did, host)
         await wait_artifacts(host)
         await asyncio.to_thread(goes_up_and_not_back, host, guest, later, place)
-        await asyncio.to_thread(comes_back_from_its_backup, host)
+        await asyncio.to_thread(comes_back_from_its_backup, host, "later")
         await asyncio.to_thread(sees_the_host_as_root, host)
+
+
+async def test_a_host_of_the_next_debian(release: Path, place: Path) -> None:
+    """Debian 13, with its Python and its PostgreSQL: installed, worked with, lost, and brought back."""
+    wheels = place / "wheels-3.13"
+    await asyncio.to_thread(partial(fetch_wheels, release, wheels, python="3.13"))
+    async with control_host("trixie") as guest:
+        host = Host(guest)
+        for source, target in ((release, "release"), (wheels, "wheels")):
+            await asyncio.to_thread(put_folder, guest, source, f"/root/{target}")
+        await host.wait("runuser", "-u", "postgres", "--", "psql", "-c", "select 1")
+        await asyncio.to_thread(partial(host.install, "--domain", "example.org", code=3))
+        await asyncio.to_thread(runs_once_it_is_configured, host)
+        await wait_artifacts(host)
+        await asyncio.to_thread(is_worked_with, host)
+        await asyncio.to_thread(partial(comes_back_from_its_backup, host, "release"))
 
 
 def refuses_and_does_nothing_dry(host: Host) -> None:
@@ -245,7 +262,7 @@ def goes_up_and_not_back(host: Host, guest: Guest, later: Path, place: Path) -> 
     assert "is older" in host.install(code=1)
 
 
-def comes_back_from_its_backup(host: Host) -> None:
+def comes_back_from_its_backup(host: Host, release: str) -> None:
     """Database, keys and configuration are lost, and brought back as the page says; the operator is there again."""
     host.run("systemctl", "stop", "zlh-api", "zlh-artifacts")
     host.run("runuser", "-u", "postgres", "--", "dropdb", "zlh")
@@ -254,7 +271,7 @@ def comes_back_from_its_backup(host: Host) -> None:
     host.run("sh", "-ec", f"{backup}; mkdir /etc/zlh; tar -xpf $backup/configuration.tar -C /etc/zlh")
     restore = "python3 /opt/zlh/api/current/deploy/control/backup.py restore $backup"
     assert "database zlh: restored" in host.run("sh", "-ec", f"{backup}; {restore}")
-    assert "Done: changed" in host.install(release="later")
+    assert "Done: changed" in host.install(release=release)
     assert '"status"' in host.ask("healthz")
     assert "everything is as signed" in host.run("zlh-api", "artifacts", "verify")
     asked = ("psql", "-XAt", "postgresql:///zlh", "-c", "select email from users")
