@@ -1,5 +1,10 @@
-/** Why the server has closed a console that was open; pure. */
-import type { Diagnosis } from "./link";
+/** What is told of a console that did not open, or that the server has closed; pure. */
+
+/** Why a socket did not open, since browsers do not say: `isFinal` where trying again is of no use. */
+export interface Diagnosis {
+  reason: string | null;
+  isFinal: boolean;
+}
 
 const POLICY_VIOLATION = 1008;
 // It was typed into what takes no input: nothing was taken from the viewer, who may go on looking.

@@ -1,5 +1,5 @@
 /** Joins the console machine to a real WebSocket and a screen; decides nothing itself. */
-import { explainClose } from "./farewell";
+import { explainClose, type Diagnosis } from "./farewell";
 import { SUBPROTOCOL, parseMessage, parseOutput, renderBinaryInput, renderInput, renderResize, type ServerMessage } from "./frames";
 import { NO_INPUT, onDone, onGreeting, onLost, onSent, onUnsent, type Input, type Missed } from "./input";
 import { START, step, type Effect, type Event, type State } from "./machine";
@@ -11,12 +11,6 @@ export interface Screen {
   clear(): void;
   showGap(bytes: number): void;
   size(): { cols: number; rows: number };
-}
-
-/** Why a socket did not open, since browsers do not say: `isFinal` where trying again is of no use. */
-export interface Diagnosis {
-  reason: string | null;
-  isFinal: boolean;
 }
 
 export class ConsoleLink {

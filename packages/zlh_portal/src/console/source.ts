@@ -2,7 +2,7 @@
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
 import type { ConsoleHistory } from "../api/types";
-import type { Diagnosis } from "./link";
+import type { Diagnosis } from "./farewell";
 import { fetchTerminals, MAIN } from "./queries";
 
 export interface HistoryQuery {
