@@ -117,12 +117,16 @@ def test_every_end_but_a_wished_one_counts(loop: SystemdLoop, result: str) -> No
 @pytest.mark.parametrize("jobs", [STOPPING, RESTARTING])
 @pytest.mark.parametrize("does", ["", "raise SystemExit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
 def test_an_end_that_was_asked_for_is_nobodys_fault(loop: SystemdLoop, jobs: str, does: str) -> None:
-    """A stop, a restart by an operator, the container's end: the proof begins again."""
+    """A stop, a restart by an operator, the container's end: the proof begins again with the next start, and until
+    then no timer runs that would start what was stopped."""
     loop.keep(phase=PROVING, switched=True)
     rewrite(loop, "2.0", does)
     loop.answer("systemctl", prints=jobs)
-    loop.live()
+    end = loop.start()
+    loop.take_calls()
+    loop.judge(end)
     assert (loop.current, loop.state.phase) == ("2.0", PROVING)
+    assert ["systemctl", "stop", "zlh-agent-overdue.timer"] in loop.take_calls()
 
 
 def test_a_container_that_stops_asks_its_agent(loop: SystemdLoop) -> None:

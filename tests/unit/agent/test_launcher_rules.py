@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
+import json
 import sys
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +26,13 @@ from zlh_agent.launcher import (
     decide_blind,
     decide_start,
     describe_end,
-    is_its_fault,
+    is_on_trial,
     read_state,
     write_state,
 )
+from zlh_common.slog_time import render_time
 
+NOW = "2026-01-01T00:00:00Z"
 FORMER, NEW, OTHER = "1.9.0", "1.10.0", "1.2.0"
 VERSIONS = st.sampled_from([FORMER, NEW, OTHER])
 STATES = st.builds(
@@ -73,11 +78,11 @@ def of(phase: str, *, switched: bool = True) -> UpdateState:
 )
 def test_what_starts_after_each_cut(phase: str, switched: bool, current: str | None, starts: str, becomes: str) -> None:
     """Each state and place of `current` that a cut can leave has its one next step."""
-    begun = decide_start(of(phase, switched=switched), current, {FORMER, NEW, OTHER})
+    begun = decide_start(of(phase, switched=switched), current, {FORMER, NEW, OTHER}, now=NOW)
     assert (begun.version, begun.state.phase) == (starts, becomes)
     assert begun.relinks == (starts != current)
-    assert begun.is_on_trial == (phase == PROVING and starts == NEW)
-    assert not begun.is_on_trial or begun.state.switched
+    assert begun.proves == (phase == PROVING and starts == NEW)
+    assert not begun.proves or begun.state.switched
 
 
 @given(STATES, CURRENT, LAYOUTS)
@@ -85,14 +90,14 @@ def test_something_whole_starts_where_there_is_anything(
     state: UpdateState, current: str | None, whole: set[str]
 ) -> None:
     """Whatever was kept, what starts is whole; nothing starts only where nothing is."""
-    begun = decide_start(state, current, whole)
+    begun = decide_start(state, current, whole, now=NOW)
     assert (begun.version in whole) if whole else begun.version is None
 
 
 @given(STATES, CURRENT, LAYOUTS)
 def test_what_was_undone_never_starts_beside_another(state: UpdateState, current: str | None, whole: set[str]) -> None:
     """A version that was given up starts only where it is all there is."""
-    begun = decide_start(state, current, whole)
+    begun = decide_start(state, current, whole, now=NOW)
     if begun.state.phase == UNDONE and whole - {NEW}:
         assert begun.version != NEW
 
@@ -100,16 +105,27 @@ def test_what_was_undone_never_starts_beside_another(state: UpdateState, current
 @given(STATES, CURRENT, LAYOUTS)
 def test_a_start_that_is_repeated_is_the_same(state: UpdateState, current: str | None, whole: set[str]) -> None:
     """Once what a start decides is done, the next one decides nothing new."""
-    begun = decide_start(state, current, whole)
-    again = decide_start(begun.state, begun.version if begun.relinks else current, whole)
-    assert (again.version, again.state, again.is_on_trial) == (begun.version, begun.state, begun.is_on_trial)
+    begun = decide_start(state, current, whole, now=NOW)
+    again = decide_start(begun.state, begun.version if begun.relinks else current, whole, now=NOW)
+    assert (again.version, again.state, again.proves) == (begun.version, begun.state, begun.proves)
 
 
-@given(st.sampled_from(sorted(PHASES)), st.booleans(), st.none() | VERSIONS)
-def test_only_who_runs_on_trial_and_was_not_asked_is_at_fault(phase: str, was_asked: bool, started: str | None) -> None:
-    """The former one's end after the switch, a stop by somebody, and all ends of proved versions are nobody's fault."""
-    is_on_trial = phase in {PROVING, PROBATION}
-    assert is_its_fault(of(phase), started, was_asked=was_asked) == (is_on_trial and started == NEW and not was_asked)
+@given(st.sampled_from(sorted(PHASES)), st.none() | VERSIONS)
+def test_only_who_runs_on_trial_is_at_fault(phase: str, started: str | None) -> None:
+    """The former one's end after the switch, and all ends of proved versions, are nobody's fault."""
+    assert is_on_trial(of(phase), started) == (phase in {PROVING, PROBATION} and started == NEW)
+
+
+@given(st.integers(0, 2**62))
+def test_a_line_has_the_time_of_the_agents_own(at_ns: int) -> None:
+    """The journal of one unit has lines of both, and what reads it knows one way of telling the time."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
+        patch.setattr("time.time_ns", lambda: at_ns)
+        launcher.log("INFO", "launcher.tried", version=NEW)
+    assert json.loads(said.getvalue()) == {
+        "time": render_time(at_ns), "level": "INFO", "msg": "launcher.tried", "version": NEW,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -168,7 +184,7 @@ def test_where_nobody_can_tell_the_way_back_is_taken(current: str | None, back: 
     begun = decide_blind(current, back, whole)
     assert begun.version == (back if back in whole else current if current in whole else begun.version)
     assert (begun.version in whole) == bool(whole)
-    assert begun.is_on_trial == (begun.version == current)
+    assert begun.proves == (begun.version == current)
 
 
 def test_a_state_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:

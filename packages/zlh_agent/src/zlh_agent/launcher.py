@@ -1,6 +1,6 @@
 """Starts the agent of the version that is due, and brings the former one back where a new one does not prove itself.
 
-    launcher.py            what the unit starts: it becomes the agent
+    launcher.py            what the unit starts: it becomes the agent; `start` says so too, with arguments for the agent
     launcher.py ended      once the agent has ended: was that asked for?
     launcher.py overdue    a timer, some time after a version was switched to: has that proved itself?
 
@@ -25,7 +25,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ from typing import Any
 NONE, PROVING, PROBATION, DONE, UNDONE = "none", "proving", "probation", "done", "undone"
 PHASES = frozenset({NONE, PROVING, PROBATION, DONE, UNDONE})
 UNIT, TIMER = "zlh-agent.service", "zlh-agent-overdue"
-# From the switch to the end of the proof, whatever happens: well within two minutes, the former one's start included.
+# From a start on trial to the end of the proof, whatever happens: well within two minutes, the former one's start
+# included.
 OVERDUE_S = 85
 # How long another one may hold the state: an agent that was stopped in the middle must not keep it from being undone.
 PATIENCE_S = 5.0
@@ -83,8 +83,8 @@ class Start:
     state: UpdateState
     # `current` is to lead to that version first.
     relinks: bool = False
-    # It has yet to prove itself, and in time.
-    is_on_trial: bool = False
+    # It has to prove itself, and in time.
+    proves: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,22 @@ class Places:
 # --- decisions: pure
 
 
-def decide_start(state: UpdateState, current: str | None, whole: Collection[str]) -> Start:
+def decide_start(state: UpdateState, current: str | None, whole: Collection[str], *, now: str) -> Start:
     """Return which version starts, and what is kept then.
 
     `current` is what the link says, `whole` are the bundles that could run here. A version that was undone is never
     started where there is another one.
     """
-    state = settle(state, current)
+    state = settle(state, current, now=now)
     wanted = state.former if state.phase == UNDONE and current == state.version else current
     if wanted not in whole:
         if state.phase in {PROVING, PROBATION} and wanted == state.version:
             message = f"The bundle of {wanted} is not whole, or has no Python here."
-            state = mark_undone(state, code="agent_update_broken", message=message)
+            state = mark_undone(state, now=now, code="agent_update_broken", message=message)
         wanted = choose_spare(state, whole)
-    is_on_trial = state.phase == PROVING and wanted == state.version
-    state = replace(state, switched=True) if is_on_trial else state
-    return Start(wanted, state, relinks=wanted is not None and wanted != current, is_on_trial=is_on_trial)
+    proves = state.phase == PROVING and wanted == state.version
+    state = replace(state, switched=True) if proves else state
+    return Start(wanted, state, relinks=wanted is not None and wanted != current, proves=proves)
 
 
 def decide_blind(current: str | None, way_back: str | None, whole: Collection[str]) -> Start:
@@ -143,15 +143,14 @@ def decide_blind(current: str | None, way_back: str | None, whole: Collection[st
     """
     wanted = next((each for each in (way_back, current) if each in whole), None)
     version = wanted or choose_spare(UpdateState(), whole)
-    return Start(version, UpdateState(), is_on_trial=version == current)
+    return Start(version, UpdateState(), proves=version == current)
 
 
-def settle(state: UpdateState, current: str | None) -> UpdateState:
+def settle(state: UpdateState, current: str | None, *, now: str) -> UpdateState:
     """Return the state as it is once what was cut off counts as done."""
     if state.phase in {PROVING, PROBATION} and state.switched and current != state.version:
-        return mark_undone(
-            state, code="agent_update_cut", message=f"{state.version} was undone, and cut off in that: why is lost."
-        )
+        message = f"{state.version} was undone, and cut off in that: why is lost."
+        return mark_undone(state, now=now, code="agent_update_cut", message=message)
     return state
 
 
@@ -170,14 +169,14 @@ def version_key(version: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"[.+_-]", version)]
 
 
-def mark_undone(state: UpdateState, *, code: str, message: str, **more: Any) -> UpdateState:
+def mark_undone(state: UpdateState, *, now: str, code: str, message: str, **more: Any) -> UpdateState:
     """Return a state as it is once its version was given up."""
-    return replace(state, phase=UNDONE, code=code, message=message, ended_at=_now(), **more)
+    return replace(state, phase=UNDONE, code=code, message=message, ended_at=now, **more)
 
 
-def is_its_fault(state: UpdateState, started: str | None, *, was_asked: bool) -> bool:
-    """Tell whether the end of a version ends its trial: it was the one that ran, and nobody had asked it to end."""
-    return state.phase in {PROVING, PROBATION} and started == state.version and not was_asked
+def is_on_trial(state: UpdateState, started: str | None) -> bool:
+    """Tell whether a version that was started has yet to show its worth."""
+    return state.phase in {PROVING, PROBATION} and started == state.version
 
 
 def describe_end(version: str, result: str, code: str, status: str) -> tuple[str, int | None]:
@@ -344,7 +343,7 @@ def undo(
         state = read_state(folder)
         if state.phase not in only:
             return state
-        undone = mark_undone(state, code=code, message=message, **more)
+        undone = mark_undone(state, now=_now(), code=code, message=message, **more)
         _write_or_tell(folder, undone)
         switch(bundles, undone.former)
     log("WARN", "agent.update_undone", version=undone.version, back_to=undone.former, code=code, reason=message)
@@ -400,7 +399,7 @@ def start(places: Places, arguments: Sequence[str] = ()) -> None:
     pythons = find_pythons(places.programs)
     whole = {each.name: python for each in _find_bundles(places.bundles) if (python := find_python(each, pythons))}
     while (begun := _settle_start(places, whole)).version is not None:
-        if begun.is_on_trial:
+        if begun.proves:
             _arm(places)
         _note_started(places.run, begun.version)
         try:
@@ -423,7 +422,7 @@ def _settle_start(places: Places, whole: Collection[str]) -> Start:
     try:
         with holding(places.state):
             state = read_state(places.state)
-            begun = decide_start(state, read_current(places.bundles), whole)
+            begun = decide_start(state, read_current(places.bundles), whole, now=_now())
             if begun.state != state:
                 _write_or_tell(places.state, begun.state)
             if begun.relinks and begun.version is not None:
@@ -441,7 +440,7 @@ def _decide_unsettled(places: Places, whole: Collection[str]) -> Start:
     """Return what starts where nothing can be kept: on a disk that may only be read what it says still counts."""
     current = read_current(places.bundles)
     try:
-        return decide_start(read_state(places.state), current, whole)
+        return decide_start(read_state(places.state), current, whole, now=_now())
     except OSError:
         return decide_blind(current, read_link(places.bundles, FORMER_LINK), whole)
 
@@ -475,11 +474,15 @@ def read_started(folder: Path) -> tuple[str, int] | None:
 
 def _arm(places: Places) -> None:
     """Have systemd look at the version on trial in time, whatever has become of it; counted from this start."""
-    _run("systemctl", "stop", f"{TIMER}.timer")
+    _disarm()
     launcher = [sys.executable, "-I", "-S", str(places.bundles / "launcher.py"), "overdue"]
     options = ["--quiet", "--collect", f"--unit={TIMER}", f"--on-active={OVERDUE_S}", "--timer-property=AccuracySec=1s"]
     if _run("systemd-run", *options, *launcher) is None:
         log("WARN", "launcher.not_armed", reason="systemd-run has not taken the timer; the agent looks after itself")
+
+
+def _disarm() -> None:
+    _run("systemctl", "stop", f"{TIMER}.timer")
 
 
 def ended(places: Places) -> None:
@@ -494,7 +497,11 @@ def ended(places: Places) -> None:
     ran = started[0] if started is not None else state.version if state.switched else None
     result, code, status = (os.environ.get(name, "") for name in ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS"))
     # Without EXIT_CODE nothing was started yet that could have ended.
-    if not code or not is_its_fault(state, ran, was_asked=False) or _was_asked():
+    if not code or not is_on_trial(state, ran):
+        return
+    if _was_asked():
+        # It is nobody's fault, and the trial begins again with the next start, whenever that is.
+        _disarm()
         return
     message, exit_code = describe_end(state.version, result, code, status)
     give_up = partial(undo, places.state, places.bundles, message=message, exit_code=exit_code)
@@ -568,7 +575,10 @@ def log(level: str, msg: str, **more: Any) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    """Return the time as the agent's own lines have it: to the nanosecond, without zeros at the end."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    fraction = f".{nanoseconds:09}".rstrip("0").rstrip(".")
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"
 
 
 def _sync(folder: Path) -> None:

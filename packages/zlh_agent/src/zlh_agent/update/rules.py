@@ -18,7 +18,6 @@ from zlh_agent.update.model import Handover, HeldShim, Order, Seen, Stage
 from zlh_common.schema.agent_update import AgentUpdate, AgentUpdateState
 from zlh_common.version_order import version_order
 
-# Bundles are folders of such names; whatever else lies beside them is left alone.
 MAX_SHIMS_NAMED = 5
 _STATES = {
     PROVING: AgentUpdateState.PROVING,
