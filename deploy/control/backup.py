@@ -74,6 +74,8 @@ class Place:
     artifact_keys: Path | None
     artifacts: Path | None
     configuration: Path
+    # What says when the last backup was made.
+    record: Path = RECORD
 
     @property
     def folders(self) -> dict[str, Path | None]:
@@ -97,11 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--into", type=Path, default=Path("/var/backups/zlh"), help="default: %(default)s")
     parser.add_argument("--config", type=Path, default=INSTALLED, help="default: %(default)s")
     parser.add_argument("--programs", type=Path, help="the folder of pg_dump and the others (default: PATH)")
-    parser.add_argument("--admin", metavar="DSN", help="who may make databases (default: the user postgres here)")
+    parser.add_argument(
+        "--admin", metavar="DSN", help="who may make databases, without a password (default: the user postgres here)"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     make = commands.add_parser("make", help="make one more")
     make.add_argument("--keep", type=int, default=14, help="how many are kept (default: %(default)s)")
-    make.add_argument("--record", type=Path, default=RECORD, help="says when the last was made (default: %(default)s)")
     make.set_defaults(run=run_make)
     commands.add_parser("status", help="say how old the newest is").set_defaults(run=run_status)
     check = commands.add_parser("check", help="compare one with its manifest")
@@ -109,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=run_check)
     restore = commands.add_parser("restore", help="bring one back")
     restore.add_argument("folder", type=Path)
-    restore.add_argument("--only", choices=("database", "keys"))
+    restore.add_argument("--only", choices=("database", "keys", "artifact-keys"))
     restore.set_defaults(run=run_restore)
     return parser
 
@@ -128,6 +131,7 @@ def parse_place(document: Mapping[str, Any], configuration: Path) -> Place:
             artifact_keys=Path(artifacts["keys"]) if "keys" in artifacts else None,
             artifacts=Path(artifacts["folder"]) if "folder" in artifacts else None,
             configuration=configuration,
+            record=Path(document.get("backup_record", RECORD)),
         )
     except KeyError as missing:
         raise Refused(f"The configuration does not say {missing}.") from None
@@ -155,6 +159,14 @@ def database_of(dsn: str) -> str:
     if re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", name) is None:
         raise Refused(f"database.dsn names no plain database ({name!r}).")
     return name
+
+
+def is_here(dsn: str) -> bool:
+    """Tell whether an address is of the server that the user postgres of this host reaches without any."""
+    parts = urlsplit(dsn)
+    elsewhere = {"host", "hostaddr", "port", "service"}
+    asked = {unquote(item.partition("=")[0]) for item in parts.query.split("&")}
+    return not parts.netloc.rpartition("@")[2] and not asked & elsewhere
 
 
 def with_database(dsn: str, name: str) -> str:
@@ -249,6 +261,8 @@ class Tools:
 
 
 def _tools(asked: argparse.Namespace) -> Tools:
+    if asked.admin is not None and split_password(asked.admin)[1] is not None:
+        raise Refused("Everybody reads a password among arguments: put it into ~/.pgpass, and leave it out of --admin.")
     return Tools(asked.programs, asked.admin)
 
 
@@ -292,7 +306,7 @@ def _make(asked: argparse.Namespace) -> None:
     _sync_tree(fresh)
     fresh.rename(into / stamp)
     _sync(into)
-    _leave_record(asked.record, render_record(datetime.fromtimestamp(began, UTC), _size(manifest)))
+    _leave_record(place.record, render_record(datetime.fromtimestamp(began, UTC), _size(manifest)))
     # Not this one, however many are dated ahead of it.
     for name in find_superseded((path.name for path in into.iterdir() if path.is_dir()), asked.keep):
         if name != stamp:
@@ -301,8 +315,9 @@ def _make(asked: argparse.Namespace) -> None:
 
 
 def _leave_record(record: Path, text: str) -> None:
-    """Say it where the API reads, which is another user; where there is no such folder, nobody is told."""
+    """Say it where the API reads, which is another user."""
     if not record.parent.is_dir():
+        print(f"The API is not told of it: there is no folder {record.parent} (backup_record).", file=sys.stderr)
         return
     fresh = record.with_name(f".{record.name}.part")
     fresh.unlink(missing_ok=True)
@@ -443,20 +458,28 @@ def run_restore(asked: argparse.Namespace) -> None:
     """Put database and keys of a backup into the place of what is there, each as a whole, and keep that."""
     place, tools = _place(asked), _tools(asked)
     manifest = check_backup(asked.folder, tools)
-    if asked.only != "database":
+    wanted = {asked.only} if asked.only else {"database", "keys", "artifact-keys"}
+    if "keys" in wanted:
         check_keys(asked.folder, manifest, tools)
     stamp = datetime.now(UTC).strftime(STAMP).lower()
-    if asked.only != "keys":
+    if "database" in wanted:
         restore_database(asked.folder / DUMP, place, tools, stamp)
-    if asked.only != "database":
-        for name, target in place.folders.items():
-            if name in manifest["files"] and target is not None:
-                restore_folder(asked.folder / name, target, stamp)
+    for name, target in place.folders.items():
+        if name.removesuffix(".tar") in wanted and name in manifest["files"] and target is not None:
+            restore_folder(asked.folder / name, target, stamp)
     print("Done. Start the API, then: zlh-api authority unpin --all, and zlh-api audit (docs/operations.md).")
 
 
 def restore_database(dump: Path, place: Place, tools: Tools, stamp: str) -> None:
-    """Make a database of a dump, and give it the name; the one that had it is `<name>_before_<stamp>` from then on."""
+    """Make a database of a dump, and give it the name; the one that had it is `<name>_before_<stamp>` from then on.
+
+    Raises Refused where it is on another server than that of the user postgres, and nobody says who may make databases.
+    """
+    if tools.admin is None and not is_here(place.dsn):
+        another = split_password(place.dsn)[0]
+        raise Refused(
+            f"The database is that of {another}: say with --admin postgresql://… who may make databases there."
+        )
     name = database_of(place.dsn)
     fresh, before = f"{name}_new", f"{name}_before_{stamp}"
     busy = int(tools.ask("postgres", f"select count(*) from pg_stat_activity where datname = '{name}'"))

@@ -29,6 +29,7 @@ from backup import (
     STAMP,
     Refused,
     find_superseded,
+    is_here,
     parse_place,
     refuse_unsafe,
     restore_folder,
@@ -70,6 +71,11 @@ async def make(postgres: Postgres, site: Site, *options: str) -> Path:
     done = await asyncio.to_thread(backup, postgres, site, "make", *options)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.split(": ")[0])
+
+
+def record_at(site: Site, path: Path) -> None:
+    """Have the configuration name what says when a backup was made."""
+    site.config.write_text(f'backup_record = "{path}"\n' + site.config.read_text())
 
 
 def modes(folder: Path) -> set[int]:
@@ -175,6 +181,36 @@ async def test_one_part_comes_back_alone(postgres: Postgres, site: Site, part: s
         await postgres.execute(f'drop database "{before[1]}"')
 
 
+async def test_a_database_elsewhere_is_not_restored_into_the_one_here(postgres: Postgres, site: Site) -> None:
+    """The user postgres of this host would have made it on this host's server, and it was said to be restored."""
+    folder = await make(postgres, site)
+    command = backup_command(postgres, site, "restore", str(folder))
+    place = command.index("--admin")
+    done = await asyncio.to_thread(
+        subprocess.run, [*command[:place], *command[place + 2 :]], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, "say with --admin" in done.stderr) == (1, True)
+    command[place + 1] = "postgresql://admin:secret@db.example/postgres"
+    done = await asyncio.to_thread(subprocess.run, command, check=False, capture_output=True, text=True)
+    assert (done.returncode, "~/.pgpass" in done.stderr, "secret" in done.stderr) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "is_ours"),
+    [
+        ("postgresql:///zlh", True),
+        ("postgresql://zlh@/zlh?application_name=zlh", True),
+        ("postgresql://db.example/zlh", False),
+        ("postgresql:///zlh?host=/run/other", False),
+        ("postgresql:///zlh?port=5433", False),
+        ("postgresql://127.0.0.1/zlh", False),
+    ],
+)
+def test_which_database_is_the_one_here(dsn: str, is_ours: bool) -> None:
+    """That which is reached by saying nothing but its name."""
+    assert is_here(dsn) is is_ours
+
+
 async def test_a_lost_tree_of_artifacts_is_brought_back(postgres: Postgres, site: Site, published: Workshop) -> None:
     """As the page says it: signatures and keys of the backup, archives by other means; clients see nothing go back."""
     settings = f'trusted_root = "{site.folder}/root.json"\n'
@@ -242,7 +278,8 @@ async def test_nobody_else_reads_a_backup(postgres: Postgres, site: Site) -> Non
 async def test_the_api_reads_when_one_was_made(postgres: Postgres, site: Site, tmp_path: Path) -> None:
     """It is another user, who may not look into the backups; one that failed says nothing new."""
     said = tmp_path / "last.json"
-    folder = await make(postgres, site, "--record", str(said))
+    record_at(site, said)
+    folder = await make(postgres, site)
     record = await asyncio.to_thread(read_backup, said)
     assert record is not None
     assert record.finished_at == datetime.strptime(folder.name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -250,7 +287,7 @@ async def test_the_api_reads_when_one_was_made(postgres: Postgres, site: Site, t
     assert record.size_bytes == sum(file["bytes"] for file in files.values())
     assert said.stat().st_mode & 0o777 == 0o644
     site.config.write_text(site.config.read_text().replace(site.dsn, "postgresql:///nothing?host=/nonexistent"))
-    done = await asyncio.to_thread(backup, postgres, site, "make", "--record", str(said))
+    done = await asyncio.to_thread(backup, postgres, site, "make")
     assert (done.returncode, await asyncio.to_thread(read_backup, said)) == (1, record)
 
 
@@ -364,7 +401,8 @@ async def test_a_record_is_written_through_no_link(postgres: Postgres, site: Sit
     told.mkdir()
     other.write_text("of somebody else")
     (told / ".last.json.part").symlink_to(other)
-    await make(postgres, site, "--record", str(told / "last.json"))
+    record_at(site, told / "last.json")
+    await make(postgres, site)
     assert (other.read_text(), (told / "last.json").is_symlink()) == ("of somebody else", False)
 
 
