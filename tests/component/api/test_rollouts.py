@@ -15,7 +15,7 @@ from fakes.api_world import World
 from fakes.updating_agents import NEW, NEWER, OLD, UpdatingAgents, offer_agents, run_fleet, tell_outcome
 from zlh_api.agents.client import AgentRefused, AgentUnreachable
 from zlh_api.rollouts import store
-from zlh_api.rollouts.refusals import AgentNotOffered, AgentVersionOlder, CanaryUnsuitable, RolloutNotSoFar
+from zlh_api.rollouts.refusals import AgentNotOffered, CanaryUnsuitable, RolloutGoesBack, RolloutNotSoFar
 from zlh_api.rollouts.service import RolloutService
 from zlh_api.rollouts.worker import RolloutWorker
 from zlh_common.errors import NotFound
@@ -379,7 +379,7 @@ async def test_what_is_refused_of_a_wish(fleet: Fleet) -> None:
         await fleet.start(version=NEWER, canaries=[999_999])
     await fleet.start(version=NEWER)
     await fleet.look_until(RolloutState.DONE)
-    with pytest.raises(AgentVersionOlder):
+    with pytest.raises(RolloutGoesBack):
         await fleet.start()
 
 

@@ -78,6 +78,36 @@ def test_every_setting_that_a_page_shows_is_read(text: str) -> None:
     assert isinstance(convert_document(document, ApiConfig, source=EXAMPLE), ApiConfig)
 
 
+def places(document: dict[str, Any], table: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the settings that name a file or a folder of the installation, and the addresses of Traefik's own API."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from places(value, f"{table}{name}.")
+        elif name == "api_url":
+            yield f"{table}{name}", f"port {value.rpartition(':')[2]}"
+        elif isinstance(value, str) and value.startswith(("/etc/zlh/", "/var/lib/zlh/")):
+            yield f"{table}{name}", value
+
+
+INSTALLED = {
+    setting: place
+    for shipped in sorted((ROOT / "deploy/control").glob("api.*.toml"))
+    for setting, place in places(tomllib.loads(shipped.read_text()))
+}
+
+
+@pytest.mark.parametrize("text", [*settings(), pytest.param(EXAMPLE.read_text(), id="example")])
+def test_what_a_page_shows_stands_where_the_installer_puts_it(text: str) -> None:
+    """Whoever copies a block finds the files of the installation, and Traefik's API at its port."""
+    shown = dict(places(tomllib.loads(text)))
+    assert shown == {**shown, **{setting: INSTALLED[setting] for setting in shown.keys() & INSTALLED.keys()}}
+
+
+def test_the_installer_says_where_things_are() -> None:
+    """The test above compares with something."""
+    assert {"keys_dir", "artifacts.trusted_root", "traefik.api_url", "traefik.sftp.key"} <= INSTALLED.keys()
+
+
 def test_an_unknown_setting_is_none_that_is_read() -> None:
     """The test above would find one."""
     document = merged(tomllib.loads(EXAMPLE.read_text()), {"traefik": {"entrypoint": "web"}})

@@ -32916,7 +32916,7 @@ export interface operations {
             };
             /**
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
-             *     - `agent_version_older`: A newer version of the agent is in use already.
+             *     - `rollout_goes_back`: The roll-out before was carried to its end, with a newer version.
              */
             409: {
                 headers: {

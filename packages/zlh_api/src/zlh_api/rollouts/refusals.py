@@ -18,15 +18,15 @@ class AgentNotOffered(ZlhError):
         super().__init__(f"The catalog of this installation does not offer version {version} of the agent. {known}")
 
 
-class AgentVersionOlder(ZlhError):
-    """A newer version of the agent is in use already."""
+class RolloutGoesBack(ZlhError):
+    """The roll-out before was carried to its end, with a newer version."""
 
-    code, status = "agent_version_older", 409
+    code, status = "rollout_goes_back", 409
 
     def __init__(self, version: str, newest: str) -> None:
         super().__init__(
-            f"Version {newest} of the agent is in use, and no agent goes back from it to {version}; publish a newer "
-            "one.",
+            f"The roll-out before brought agents to {newest}, and no agent goes back from it to {version}; publish a "
+            "newer one that mends what is wrong.",
             newest=newest,
         )
 

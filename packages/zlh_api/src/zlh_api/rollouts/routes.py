@@ -5,8 +5,8 @@ from __future__ import annotations
 from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.rollouts.refusals import (
     AgentNotOffered,
-    AgentVersionOlder,
     CanaryUnsuitable,
+    RolloutGoesBack,
     RolloutNotSoFar,
     RolloutSharesWrong,
 )
@@ -134,7 +134,7 @@ def _change_endpoints(service: RolloutService) -> list[Endpoint]:
             Rollout,
             status=201,
             creates=True,
-            refusals=(AgentNotOffered, AgentVersionOlder, CanaryUnsuitable, RolloutSharesWrong, CatalogNotLoaded),
+            refusals=(AgentNotOffered, RolloutGoesBack, CanaryUnsuitable, RolloutSharesWrong, CatalogNotLoaded),
             about=_ABOUT_START,
             act="rollout.start",
             name="startRollout",

@@ -17,8 +17,8 @@ from zlh_api.rollouts.exposition import render_rollout_metrics
 from zlh_api.rollouts.model import Candidate, RolloutRow
 from zlh_api.rollouts.refusals import (
     AgentNotOffered,
-    AgentVersionOlder,
     CanaryUnsuitable,
+    RolloutGoesBack,
     RolloutNotSoFar,
     RolloutSharesWrong,
 )
@@ -84,7 +84,7 @@ class RolloutService:
         )
 
     async def start(self, wish: StartRollout, *, started_by: str) -> Rollout:
-        """Begin one; raise AgentNotOffered, AgentVersionOlder, CanaryUnsuitable, RolloutSharesWrong."""
+        """Begin one; raise AgentNotOffered, RolloutGoesBack, CanaryUnsuitable, RolloutSharesWrong."""
         if not are_shares_rising(wish.shares):
             raise RolloutSharesWrong
         rollout = uuid4()
@@ -206,13 +206,13 @@ class RolloutService:
             return ()
 
     def _check_version(self, version: str, before: RolloutRow | None) -> None:
-        """Raise AgentNotOffered, or AgentVersionOlder."""
+        """Raise AgentNotOffered, or RolloutGoesBack."""
         offered = [each.version for each in self._offered()]
         if version not in offered:
             raise AgentNotOffered(version, offered)
         # What agents call themselves bars nothing: it may be untrue.
         if before is not None and before.state is RolloutState.DONE and is_below(version, before.version):
-            raise AgentVersionOlder(version, before.version)
+            raise RolloutGoesBack(version, before.version)
 
 
 def render_rollout(going: RolloutRow, states: dict[int, dict[str, int]]) -> Rollout:
