@@ -49,6 +49,20 @@ def documented_codes() -> list[str]:
     return re.findall(r"^\| `([a-z0-9_]+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
 
 
+def rooms_of(package: str) -> set[str]:
+    """Return what docs/architecture.md names of a package."""
+    chapter = (ROOT / "docs/architecture.md").read_text().partition("\n## Rooms\n")[2].partition("\n## ")[0]
+    paragraph = chapter.partition(f"`{package}`:")[2].partition("\n`zlh_")[0]
+    return set(re.findall(r"`([a-z0-9_]+)`", paragraph))
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_the_map_has_every_room(package: str) -> None:
+    """Whoever looks for the place of a line reads the map first: what it lacks is found by nobody."""
+    children = {name.split(".")[1] for name in module_names() if name.startswith(f"{package}.")}
+    assert children - {"__main__"} - rooms_of(package) == set()
+
+
 def test_module_names_say_something() -> None:
     """A file called `utils` is where a name is missing."""
     wrong = [str(path) for path in tracked_files() if path.suffix == ".py" and path.stem in NAMES_THAT_SAY_NOTHING]

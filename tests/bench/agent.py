@@ -25,10 +25,10 @@ async def run_python(*arguments: str) -> float:
 
 
 async def import_time(run: Run) -> list[Row]:
-    """`import zlh_agent.app` against an interpreter that imports nothing, and against what we build on."""
+    """`import zlh_agent.app.serve` against an interpreter that imports nothing, and against what we build on."""
 
     async def ours() -> float:
-        return await run_python("-c", "import zlh_agent.app")
+        return await run_python("-c", "import zlh_agent.app.serve")
 
     async def libraries() -> float:
         return await run_python("-c", "import asyncio, ssl, aiohttp.web, msgspec, structlog")

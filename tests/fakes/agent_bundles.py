@@ -32,7 +32,7 @@ print(__version__)
 
 @dataclass(frozen=True)
 class Bundle:
-    """One version, and what is added to which module of it: {"zlh_agent/app.py": "raise SystemExit(3)"}."""
+    """One version, and what is added to which module of it: {"zlh_agent/cli.py": "raise SystemExit(3)"}."""
 
     version: str
     added: Mapping[str, str] = field(default_factory=dict)

@@ -28,7 +28,7 @@ from zlh_common.schema.structs import encode
 
 pytestmark = pytest.mark.timeout(240)
 STATE = AgentUpdateState
-APP = "zlh_agent/app.py"
+APP = "zlh_agent/app/serve.py"
 # A program that nobody restarts, and that says who it is.
 SLEEPER = WantedProcess(name="sleeper", argv=("/bin/sh", "-c", "echo up; exec sleep 1000"))
 

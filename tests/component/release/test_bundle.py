@@ -36,7 +36,7 @@ sys.path.append(str(site))
 import aiohttp._http_parser, aiohttp._websocket.reader_c, multidict._multidict, yarl._quoting_c, propcache._helpers_c
 import frozenlist._frozenlist, msgspec._core, psutil, zstandard.backend_c, cryptography.hazmat.bindings._rust
 import ruamel.yaml, tomlkit, javaproperties, configupdater, tuf.ngclient, structlog
-import zlh_agent.app, zlh_agent.shim, zlh_agent.games, zlh_agent.runtimes
+import zlh_agent.app.serve, zlh_agent.shim, zlh_agent.games, zlh_agent.runtimes
 for name, module in list(sys.modules.items()):
     file = getattr(module, "__file__", None)
     if file and name.split(".")[0] not in sys.stdlib_module_names and name != "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from zlh_agent import __version__
-from zlh_agent.app import serve
+from zlh_agent.app.serve import serve
 from zlh_agent.config import DEFAULT_CONFIG, find_unknown_keys, load_config, render_config
 from zlh_common.errors import ZlhError
 from zlh_common.logs import configure_logs

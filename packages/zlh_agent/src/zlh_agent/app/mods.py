@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from zlh_agent.file_parts import FileParts
+from zlh_agent.app.files import FileParts
 from zlh_agent.games.service import GameService
 from zlh_agent.journal.service import JournalService
 from zlh_agent.mods.fetching import Fetcher

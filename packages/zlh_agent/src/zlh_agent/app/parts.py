@@ -13,8 +13,10 @@ import msgspec
 
 from zlh_agent import __version__
 from zlh_agent.addons.service import AddonService
+from zlh_agent.app.files import FileParts, lead_with_server, make_files, user_ids
+from zlh_agent.app.mods import join_mods, make_mods
+from zlh_agent.app.update import join_update, make_update
 from zlh_agent.config import AgentConfig
-from zlh_agent.file_parts import FileParts, lead_with_server, make_files, user_ids
 from zlh_agent.gameplay.presence_store import PresenceStore
 from zlh_agent.gameplay.service import GameplayPlace, GameplayService
 from zlh_agent.games.service import GameService
@@ -27,7 +29,6 @@ from zlh_agent.journal.store import JournalStore
 from zlh_agent.metrics.model import Key
 from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
-from zlh_agent.mod_parts import join_mods, make_mods
 from zlh_agent.mods.service import ModService
 from zlh_agent.ports.bridges import PortBridges
 from zlh_agent.ports.watch import PortWatch
@@ -48,7 +49,6 @@ from zlh_agent.supervision.service import ProcessService
 from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.update.service import UpdateService
-from zlh_agent.update_parts import join_update, make_update
 from zlh_agent.workspace.cloned import ClonedRepository
 from zlh_agent.workspace.records import WorkspaceRecords
 from zlh_agent.workspace.service import WorkspaceService

@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from zlh_agent import __version__
+from zlh_agent.app.parts import Parts, open_parts
 from zlh_agent.config import AgentConfig
 from zlh_agent.console.seats import Seats
 from zlh_agent.files import archive_routes, operation_routes
@@ -22,7 +23,6 @@ from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.metrics import routes as metrics_routes
 from zlh_agent.mods import routes as mod_routes
-from zlh_agent.parts import Parts, open_parts
 from zlh_agent.ports import routes as port_routes
 from zlh_agent.ports.service import PortService
 from zlh_agent.runtimes import routes as runtime_routes
