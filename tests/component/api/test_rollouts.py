@@ -180,8 +180,30 @@ async def test_retried_are_told_another_attempt(fleet: Fleet) -> None:
     fleet.agents.fate = lambda _owner: AgentUpdateState.DONE
     assert (await fleet.service.retry(UUID(begun.id))).state is RolloutState.RUNNING
     await fleet.look_until(RolloutState.DONE)
-    assert [order.attempt for _, order in fleet.agents.orders[:2]] == [0, 1]
+    first, second = (order.attempt for _, order in fleet.agents.orders[:2])
+    assert second == first + 1
     assert await fleet.states() == {"updated": 3}
+
+
+async def test_what_became_of_an_earlier_rollout_counts_for_nothing(fleet: Fleet) -> None:
+    """The same version once more: who failed or was undone is told anew, above all that it has ever been told."""
+    await run_fleet(fleet.world, 3)
+    fleet.agents.fate = lambda _owner: AgentUpdateState.UNDONE
+    begun = await fleet.start()
+    await fleet.look_until(RolloutState.HALTED)
+    await fleet.service.retry(UUID(begun.id))
+    await fleet.look_until(RolloutState.HALTED)
+    before = [order.attempt for _, order in fleet.agents.orders]
+    await fleet.service.cancel(UUID(begun.id))
+    fleet.agents.fate = lambda _owner: AgentUpdateState.DONE
+    await fleet.start()
+    await fleet.look_until(RolloutState.DONE)
+    assert min(order.attempt for _, order in fleet.agents.orders[len(before) :]) > max(before)
+    (newest,) = await fleet.world.fetch(
+        "select count(*) from rollout_members m join rollouts r on r.id = m.rollout "
+        "where r.number = (select max(number) from rollouts) and m.state = 'updated'"
+    )
+    assert newest["count"] == 3
 
 
 async def test_going_on_behind_a_halt_accepts_who_has_failed(fleet: Fleet) -> None:
@@ -289,7 +311,9 @@ async def test_who_was_not_reached_is_told_again(fleet: Fleet) -> None:
     fleet.agents.refusals.clear()
     await fleet.world.fetch("update rollout_members set call_at = now() returning 1")
     await fleet.look(fleet.another_worker())
-    assert [(of, order.attempt) for of, order in fleet.agents.orders] == [(owner, 0), (owner, 0)]
+    assert [(of, order.attempt - fleet.agents.orders[0][1].attempt) for of, order in fleet.agents.orders] == [
+        (owner, 0)
+    ] * 2
     await fleet.look_until(RolloutState.DONE)
 
 

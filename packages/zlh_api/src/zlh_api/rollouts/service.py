@@ -283,7 +283,7 @@ def _render_member(row: Any) -> RolloutMember:
         name=row["name"],
         wave=row["wave"],
         state=MemberState(row["state"]),
-        attempt=row["attempt"],
+        attempt=row["attempt"] % store.TRIES,
         before=row["before"],
         changed_at=row["changed_at"],
         told_at=row["told_at"],

@@ -25,6 +25,9 @@ BUSY_S = 15
 # Who was heard within this time is waited for, as long as its wave has not gone on for longer than the second.
 AWAITED_S, WAVE_S = 600, 1800
 _MAX_PROTOCOL = 1_000_000
+# Agents take what has a higher attempt than they know of the same version: those of one roll-out lie above those of all
+# before it, also where a database came back from a backup.
+TRIES = 1000
 
 # A report is a stranger's, and may be as long as he likes: no more of it is read than anybody needs.
 _FACTS = """
@@ -64,10 +67,12 @@ select {_FACTS} from containers c
 where c.deleting_at is null and c.agent_status is not null and c.agent_status->>'agentVersion' <> $2
   and not exists (select from rollout_members m where m.rollout = $1 and m.owner = c.owner)
 """
-_INSERT_MEMBERS = """
-insert into rollout_members (rollout, owner, wave, place, before, state, message)
-select $1, x.* from unnest($2::uuid[], $3::integer[], $4::integer[], $5::text[], $6::text[], $7::text[])
+_INSERT_MEMBERS = f"""
+insert into rollout_members (rollout, attempt, owner, wave, place, before, state, message)
+select r.id, floor(extract(epoch from r.created_at) * 1000)::bigint * {TRIES}, x.*
+from unnest($2::uuid[], $3::integer[], $4::integer[], $5::text[], $6::text[], $7::text[])
     as x(owner, wave, place, before, state, message)
+join rollouts r on r.id = $1
 join containers c on c.owner = x.owner for key share of c
 on conflict do nothing
 """

@@ -87,6 +87,7 @@ class RolloutMember(Report):
     name: str
     wave: int
     state: MemberState
+    # How often it was tried again in this roll-out.
     attempt: int
     before: str | None
     changed_at: datetime
