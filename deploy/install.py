@@ -121,6 +121,9 @@ class Release:
     version: str
     # Tells two builds of one version apart.
     digest: str
+    # The archive of units and scripts, and what its bytes must be.
+    deploy: str
+    deploy_digest: str
 
     @property
     def place(self) -> Path:
@@ -140,6 +143,8 @@ def main() -> None:
     try:
         refuse_host()
         with LOCK.open("w") as lock:
+            # Whoever may read it may hold it, for ever.
+            os.fchmod(lock.fileno(), 0o600)
             hold(lock.fileno())
             code = install(asked)
     except (Refused, OSError) as wrong:
@@ -241,9 +246,11 @@ def read_release(folder: Path, signers: Path | None) -> Release:
         if not path.is_file() or hash_file(path) != digest:
             raise Refused(f"{path} is not what {SUMS} says: unpack the release anew.")
     wheels = [match for name in sums if (match := re.fullmatch(r"wheels/zlh_api-([0-9.]+)-py3-none-any\.whl", name))]
-    if len(wheels) != 1 or "requirements.txt" not in sums:
+    deploys = [name for name in sums if re.fullmatch(r"zlh-deploy-[^/]+\.tar\.zst", name)]
+    if len(wheels) != 1 or len(deploys) != 1 or "requirements.txt" not in sums:
         raise Refused(f"{folder} is no release: its API is not in {SUMS}.")
-    return Release(folder, wheels[0][1], hashlib.sha256(text.encode()).hexdigest())
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Release(folder, wheels[0][1], digest, deploy=deploys[0], deploy_digest=sums[deploys[0]])
 
 
 def _verify_signature(folder: Path, signers: Path) -> None:
@@ -365,10 +372,19 @@ def _install_version(release: Release, wheels: Path | None, proof: Path) -> None
     pip = [python, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     alone = ["--no-index", "--find-links", str(wheels.resolve())] if wheels is not None else []
     run(*pip, *alone, "--require-hashes", "--only-binary=:all:", "-r", str(release.folder / "requirements.txt"))
-    (deploy,) = release.folder.glob("zlh-deploy-*.tar.zst")
-    run(python, "-I", "-c", UNPACK, str(deploy), str(release.place))
+    _unpack_deploy(release, python)
     os.sync()
     _write(proof, release.digest.encode(), 0o644)
+
+
+def _unpack_deploy(release: Release, python: str) -> None:
+    """Unpack a copy that nobody else can write to and that is still what the sums say: pip took its time since."""
+    copy = release.place / release.deploy
+    shutil.copyfile(release.folder / release.deploy, copy)
+    if hash_file(copy) != release.deploy_digest:
+        raise Refused(f"{release.folder / release.deploy} was changed meanwhile: unpack the release anew.")
+    run(python, "-I", "-c", UNPACK, str(copy), str(release.place))
+    copy.unlink()
 
 
 # ---- configuration, database, artifacts

@@ -49,6 +49,8 @@ PROOF = "TABLE DATA public schema_versions "
 FRESH_S = 26 * 3600
 # A clock may have been set a little since; one that is dated further ahead says nothing of how old it is.
 AHEAD_S = 300
+# Who signs or publishes holds the tree for moments; a build of archives may take minutes.
+LOCK_S = 600.0
 # Where the installer has them; a configuration names them only where the API itself serves the tree.
 INSTALLED = Path("/etc/zlh/api.toml")
 INSTALLED_ARTIFACTS = {"folder": "/var/lib/zlh/artifacts", "keys": "/var/lib/zlh/keys/artifacts"}
@@ -348,8 +350,19 @@ def _unchanging(tree: Path) -> Iterator[None]:
     """Hold the lock of who signs, so that what is packed are the signatures of one moment."""
     # Only to read: the unit lets a backup write nowhere else.
     with (tree / ".lock").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        _wait_for(lock.fileno(), tree)
         yield
+
+
+def _wait_for(lock: int, tree: Path) -> None:
+    due = time.monotonic() + LOCK_S
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= due:
+                raise Refused(f"{tree} is held by another program, for {LOCK_S:.0f} s: fuser {tree}/.lock.") from None
+            time.sleep(0.2)
 
 
 def _read_schema(place: Place, tools: Tools) -> int:

@@ -179,6 +179,8 @@ def test_build_waits_for_the_lock_and_then_gives_up(workshop: Workshop) -> None:
 
     def hold() -> None:
         with tree.locked():
+            # Whoever may read it may hold it, and the tree is read by everybody.
+            assert (tree.folder / ".lock").stat().st_mode & 0o777 == 0o600
             held.set()
             release.wait(10)
 

@@ -8,11 +8,13 @@ import os
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from component.artifacts.conftest import Workshop
 from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable
@@ -23,6 +25,7 @@ from zlh_api.artifacts.signing.publish import publish_catalog, refresh_timestamp
 from zlh_api.artifacts.signing.renewal import ResignFailed
 from zlh_api.listening import AddressUnusable, PortInUse
 from zlh_common.clock import SystemClock
+from zlh_common.pace import Rate
 from zlh_common.signed_catalog import CatalogExpired, CatalogUntrusted, fetch_catalog
 
 ARCHIVE = "/archives/tiny/tiny-1.0-linux-x86_64.tar.zst"
@@ -130,6 +133,51 @@ async def test_start_renews_signatures_that_had_run_out(published: Workshop, tmp
             await asyncio.to_thread(read, running.url)
         await running.renew()
         await asyncio.to_thread(read, running.url)
+
+
+async def test_a_client_that_keeps_many_connections_takes_none_of_others(published: Workshop) -> None:
+    """One more than its share is closed at once, and one that ends makes room for another of the same client."""
+    settings = ServerSettings(published.tree, published.keys, port=0, from_one_address=4)
+    async with ArtifactServer(settings) as running, AsyncExitStack() as opened:
+
+        async def connect() -> asyncio.StreamReader:
+            made = await asyncio.open_connection("127.0.0.1", running.port, local_addr=("127.0.0.2", 0))
+            opened.callback(made[1].close)
+            made[1].write(b"GET /healthz HTTP/1.1\r\n")
+            kept.append(made)
+            return made[0]
+
+        kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        for _ in range(4):
+            await connect()
+        async with asyncio.timeout(60):
+            assert await (await connect()).read() == b""
+        async with aiohttp.ClientSession(running.url) as session, session.get("/healthz") as answer:
+            assert answer.status == 200
+        kept[0][1].write(b"Host: a\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(60):
+            assert b" 200 " in await kept[0][0].readline()
+            await kept[0][0].read()
+            reader = await connect()
+            kept[-1][1].write(b"Host: a\r\n\r\n")
+            assert b" 200 " in await reader.readline()
+
+
+async def test_the_log_of_a_client_that_asks_and_asks_has_its_bounds(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was left out is counted in the next line."""
+    monkeypatch.setattr("zlh_api.artifacts.serving.server.LINES", Rate(at_once=2, per_s=0.0))
+    with capture_logs() as lines:
+        for _ in range(9):
+            async with client.get("/none") as answer:
+                assert answer.status == 404
+        told = [line for line in lines if line["event"] == "request.served"]
+        assert len(told) == 2
+        monkeypatch.setattr("zlh_api.artifacts.serving.server.LINES", Rate(at_once=2, per_s=1e9))
+        async with client.get("/none") as answer:
+            assert answer.status == 404
+    assert [line.get("lines_left_out") for line in lines if line["event"] == "request.served"] == [None, None, 7]
 
 
 async def test_health_says_until_when_the_catalog_holds(

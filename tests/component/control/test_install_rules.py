@@ -49,6 +49,7 @@ def release(tmp_path: Path) -> Path:
     (folder / "wheels").mkdir(parents=True)
     (folder / "wheels/zlh_api-1.2.3-py3-none-any.whl").write_text("a wheel")
     (folder / "requirements.txt").write_text("zlh-api==1.2.3\n")
+    (folder / "zlh-deploy-1.2.3.tar.zst").write_text("units")
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     (folder / "SHA256SUMS").write_text("".join(f"{hash_file(path)[0]}  {path.relative_to(folder)}\n" for path in files))
     return folder
@@ -101,6 +102,20 @@ def test_sums_that_were_changed_after_the_signature_are_refused(release: Path, t
     assert read_release(release, None).version == "1.2.3"
     with pytest.raises(Refused, match="is not signed by whom"):
         read_release(release, write_signers(key))
+
+
+def test_an_archive_that_was_changed_behind_the_look_is_not_unpacked(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole installation of libraries lies in between; nor is one that the sums do not name."""
+    (release / "zlh-deploy-0.tar.zst").write_text("other units")
+    seen = read_release(release, None)
+    assert seen.deploy == "zlh-deploy-1.2.3.tar.zst"
+    monkeypatch.setattr(install, "API", tmp_path / "api")
+    seen.place.mkdir(parents=True)
+    (release / seen.deploy).write_text("evil")
+    with pytest.raises(Refused, match="changed meanwhile"):
+        install._unpack_deploy(seen, "/nonexistent")
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "wheels/zlh_api-1.2.3-py3-none-any.whl"])

@@ -183,9 +183,12 @@ def request(
     cookie: str | None = None,
     origin: str | None = None,
     ticket: str | None = None,
+    fetched: tuple[str, str] | None = None,
 ) -> Request:
-    """Return a request as it reaches the gate."""
+    """Return a request as it reaches the gate; `fetched` is what a browser says of who asks, and for what."""
     headers = {"Host": host}
+    if fetched is not None:
+        headers["Sec-Fetch-Site"], headers["Sec-Fetch-Dest"] = fetched
     if ticket is not None:
         headers["Sec-WebSocket-Protocol"] = f"zlh.console.v1, zlh.ticket.{ticket}"
     if bearer is not None:
@@ -371,6 +374,22 @@ async def test_a_ticket_counts_for_sockets_alone() -> None:
 async def test_a_safe_call_needs_no_origin() -> None:
     """Browsers send none with a plain GET."""
     assert await outcome(endpoint("GET", Policy.VIEW_CONTAINER), request(cookie="owner")) is None
+
+
+@pytest.mark.parametrize("site", ["same-site", "cross-site", "anything"])
+@pytest.mark.parametrize("purpose", ["empty", "image", "script", "iframe", ""])
+@pytest.mark.parametrize("policy", [policy for policy in Policy if policy is not Policy.PUBLIC])
+async def test_a_page_elsewhere_reads_nothing_with_a_cookie(policy: Policy, site: str, purpose: str) -> None:
+    """A container's page may be below the portal's own domain, and its browser sends the cookie: nothing is done for it."""
+    asked = request(cookie="owner", fetched=(site, purpose))
+    assert await outcome(endpoint("GET", policy), asked) is OriginRefused
+
+
+@pytest.mark.parametrize("fetched", [("none", "document"), ("same-origin", "empty"), ("cross-site", "document")])
+async def test_our_own_pages_and_links_are_followed(fetched: tuple[str, str]) -> None:
+    """A link in a mail leads to a tab of its own; what a program sends is none of a browser's."""
+    assert await outcome(endpoint("GET", Policy.VIEW_CONTAINER), request(cookie="owner", fetched=fetched)) is None
+    assert await outcome(endpoint("GET", Policy.VIEW_CONTAINER), request(bearer="owner", fetched=fetched)) is None
 
 
 async def test_a_foreign_page_cannot_sign_somebody_in() -> None:

@@ -26,7 +26,7 @@ from zlh_api.artifacts.publisher_commands import (
     run_rotate,
     tree_arguments,
 )
-from zlh_api.artifacts.serving.server import ServerSettings, serve
+from zlh_api.artifacts.serving.server import FROM_ONE_ADDRESS, ServerSettings, serve
 from zlh_api.artifacts.template_model import TemplateFile, Unresolved
 from zlh_common.clock import SystemClock
 from zlh_common.runtime_choice import this_platform
@@ -56,6 +56,10 @@ def add_parser(subparsers: Any, *, folder: Path | None = None, keys: Path | None
     server = commands.add_parser("serve", parents=[common, keyed], help="serve the tree and renew its signatures")
     server.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     server.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    server.add_argument(
+        "--from-one-address", type=int, default=FROM_ONE_ADDRESS, metavar="N",
+        help="connections at once, but from this host; 0, behind a proxy elsewhere, for any (default: %(default)s)",
+    )  # fmt: skip
     return parser
 
 
@@ -214,7 +218,8 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    settings = ServerSettings(args.dir, args.keys, args.host, args.port)
+    most = args.from_one_address if args.from_one_address > 0 else None
+    settings = ServerSettings(args.dir, args.keys, args.host, args.port, from_one_address=most)
     asyncio.run(serve(settings))
     return 0
 

@@ -159,10 +159,12 @@ class Tree:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as exc:
             raise ArtifactsNotWritable(folder=self.folder, reason=exc.strerror or str(exc)) from exc
         try:
+            # Whoever may read it may hold it, for ever, and the tree is read by everybody.
+            os.fchmod(descriptor, 0o600)
             self._wait_for_lock(descriptor, wait_s)
             yield descriptor
         finally:

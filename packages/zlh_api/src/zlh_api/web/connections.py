@@ -12,12 +12,15 @@ what is taken apart of a connection in one turn     READ_BYTES, whatever more ha
 of the loop
 connections of one process                         MAX_CONNECTIONS; the one that has asked for nothing for longest
                                                    makes room for a new one
+those of one address, where each client has its    `from_one_address`; one more is closed at once
+own
 """
 
 from __future__ import annotations
 
 import asyncio
 import resource
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -41,6 +44,8 @@ READ_BYTES = 16 * 1024
 MAX_CONNECTIONS = 4096
 # Descriptors that are no connections of clients: the database, agents, files, the listener.
 _OTHER_DESCRIPTORS = 256
+# A proxy of this host stands for all of its clients; a Unix socket has no address.
+_OF_A_PROXY_HERE = {"127.0.0.1", "::1", ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,17 @@ class ConnectionLimits:
     idle_s: float = IDLE_S
     lingering_s: float = LINGERING_S
     connections: int = MAX_CONNECTIONS
+    # None where one address may be a proxy's.
+    from_one_address: int | None = None
 
 
-def limits_of_this_process() -> ConnectionLimits:
+def limits_of_this_process(*, from_one_address: int | None = None) -> ConnectionLimits:
     """Return the limits, with no more connections than there may be descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return ConnectionLimits()
-    return ConnectionLimits(connections=max(16, min(MAX_CONNECTIONS, soft - _OTHER_DESCRIPTORS)))
+        return ConnectionLimits(from_one_address=from_one_address)
+    most = max(16, min(MAX_CONNECTIONS, soft - _OTHER_DESCRIPTORS))
+    return ConnectionLimits(connections=most, from_one_address=from_one_address)
 
 
 class BoundedRunner(web.AppRunner):
@@ -97,9 +105,22 @@ class _BoundedServer(web.Server):
     def __init__(self, limits: ConnectionLimits, handler: Any, **settings: Any) -> None:
         super().__init__(handler, **settings)
         self.limits = limits
+        self._addresses: Counter[str] = Counter()
 
     def __call__(self) -> RequestHandler:
         return _BoundedConnection(self, loop=self._loop, **self._kwargs)
+
+    def enter(self, address: str) -> bool:
+        """Count one more connection from an address; tell whether it may stay. `leave` when it ends."""
+        self._addresses[address] += 1
+        most = self.limits.from_one_address
+        return most is None or self._addresses[address] <= most or address in _OF_A_PROXY_HERE
+
+    def leave(self, address: str) -> None:
+        """Count one less."""
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
 
     def make_room(self) -> None:
         """Close the connection that has asked for nothing for longest, where there are too many."""
@@ -115,12 +136,13 @@ class _BoundedServer(web.Server):
 class _BoundedConnection(RequestHandler):
     """One connection; its clock runs whenever a head has begun and is not complete."""
 
-    __slots__ = ("_head_timer", "_server")
+    __slots__ = ("_address", "_head_timer", "_server")
 
     def __init__(self, server: _BoundedServer, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._server = server
         self._head_timer: asyncio.TimerHandle | None = None
+        self._address = ""
 
     @property
     def is_waiting(self) -> bool:
@@ -132,7 +154,11 @@ class _BoundedConnection(RequestHandler):
         super().connection_made(transport)
         transport.max_size = READ_BYTES  # type: ignore[attr-defined] # asyncio's own, and no part of its interface
         self._start_clock()
-        self._server.make_room()
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        if self._server.enter(self._address):
+            self._server.make_room()
+        else:
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; those that begin a head must be followed by the rest of it in time."""
@@ -150,6 +176,7 @@ class _BoundedConnection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End."""
         self._stop_clock()
+        self._server.leave(self._address)
         super().connection_lost(exc)
 
     async def finish_response(

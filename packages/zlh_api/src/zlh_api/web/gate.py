@@ -120,10 +120,14 @@ class Gate:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
-        is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
-        if not is_unsafe or read_bearer(request) is not None or find_ticket(endpoint, request) is not None:
+        if read_bearer(request) is not None or find_ticket(endpoint, request) is not None:
             return
-        if not origins and self.cookie.read(request) is None:
+        has_cookie = self.cookie.read(request) is not None
+        if request.method in SAFE_METHODS and not endpoint.is_websocket:
+            if has_cookie and endpoint.policy is not Policy.PUBLIC and _is_of_another_page(endpoint, request):
+                raise OriginRefused(origin)
+            return
+        if not origins and not has_cookie:
             return
         if origin not in self.origins:
             await self._find_victim(endpoint, request)
@@ -135,6 +139,17 @@ class Gate:
             with contextlib.suppress(NotSignedIn):
                 credential = find_credential(bearer=None, cookie=self.cookie.read(request))
                 request[FOUND] = Passed(await self.callers.identify_credential(credential))
+
+
+def _is_of_another_page(endpoint: Endpoint, request: web.Request) -> bool:
+    """Tell whether a page elsewhere asks, as browsers say it; a tab that is led here is somebody's own wish.
+
+    Where the portal is below the same domain as containers, a browser sends its cookie with what their pages ask for.
+    What the proxy asks about container hosts is asked by their pages.
+    """
+    if endpoint.path.startswith(PLATFORM_PATH) or request.headers.get("Sec-Fetch-Dest") == "document":
+        return False
+    return request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
 
 
 def _check_host(endpoint: Endpoint, request: web.Request) -> None:

@@ -23,14 +23,20 @@ from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable, Meth
 from zlh_api.artifacts.serving.tree_files import answer_file, read_expiry
 from zlh_api.artifacts.signing.renewal import Renewal
 from zlh_api.listening import listen_error
+from zlh_api.web.connections import BoundedRunner, limits_of_this_process
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import RangeUnsatisfiable, ZlhError
 from zlh_common.notify import feed_watchdog, notify
+from zlh_common.pace import Allowance, Rate, take
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 
 log = structlog.get_logger()
 SHUTDOWN_TIMEOUT_S = 5.0
+# More than an agent and all that it starts need at a time.
+FROM_ONE_ADDRESS = 64
+# Lines about requests: strangers ask, and the log is this host's.
+LINES = Rate(at_once=200, per_s=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,8 @@ class ServerSettings:
     port: int = 8480
     # Named in `port_in_use`, so that a person knows what to change.
     port_setting: str = "--port"
+    # Connections that one address has at most, but for this host's own; None where a proxy elsewhere is in front.
+    from_one_address: int | None = FROM_ONE_ADDRESS
 
 
 async def serve(settings: ServerSettings) -> None:
@@ -100,10 +108,12 @@ class ArtifactServer:
         await self._renewal.renew()
 
     async def _listen(self) -> None:
-        app = web.Application(middlewares=[_answer_problems], client_max_size=1024)
+        app = web.Application(middlewares=[_Answers().middleware], client_max_size=1024)
         app.router.add_route("*", "/healthz", self._health)
         app.router.add_route("*", "/{path:.*}", self._file)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=30, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        # Containers reach it, and each is a stranger with an address of its own.
+        limits = limits_of_this_process(from_one_address=self._settings.from_one_address)
+        self._runner = BoundedRunner(app, limits, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
         try:
@@ -141,27 +151,48 @@ def _check_layout(settings: ServerSettings) -> None:
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@web.middleware
-async def _answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn named errors into problem documents, and write the one line of each request."""
-    request_id = accept_request_id(request.headers.get(HEADER, ""))
-    with following(request_id):
-        return await _serve(request, handler, request_id)
+class _Answers:
+    """Turns named errors into problem documents, and writes one line for each request, as far as there is room."""
 
+    def __init__(self) -> None:
+        self._allowance = Allowance(LINES.at_once, time.monotonic())
+        self._left_out = 0
 
-async def _serve(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
-    began = time.monotonic()
-    fields: dict[str, Any] = {"method": request.method[:16], "path": request.path[:200]}
-    try:
-        response = await handler(request)
-    except ZlhError as exc:
-        response = _render(exc, request_id)
-        fields["code"] = exc.code
-    except ConnectionError:
-        log.info("request.cancelled", **fields, seconds=round(time.monotonic() - began, 4))
-        raise
-    log.info("request.served", **fields, status=response.status, seconds=round(time.monotonic() - began, 4))
-    return response
+    @property
+    def middleware(self) -> Any:
+        """What answers each request, in aiohttp's words."""
+
+        @web.middleware
+        async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            request_id = accept_request_id(request.headers.get(HEADER, ""))
+            with following(request_id):
+                return await self._answer(request, handler, request_id)
+
+        return answer
+
+    async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+        began = time.monotonic()
+        fields: dict[str, Any] = {"method": request.method[:16], "path": request.path[:200]}
+        try:
+            response = await handler(request)
+        except ZlhError as exc:
+            response = _render(exc, request_id)
+            fields["code"] = exc.code
+        except ConnectionError:
+            self._note("request.cancelled", fields, began)
+            raise
+        self._note("request.served", {**fields, "status": response.status}, began)
+        return response
+
+    def _note(self, event: str, fields: dict[str, Any], began: float) -> None:
+        now = time.monotonic()
+        may, self._allowance = take(self._allowance, 1, LINES, now)
+        if not may:
+            self._left_out += 1
+            return
+        if self._left_out:
+            fields, self._left_out = {**fields, "lines_left_out": self._left_out}, 0
+        log.info(event, **fields, seconds=round(now - began, 4))
 
 
 def _render(exc: ZlhError, request_id: str) -> web.Response:
