@@ -31,7 +31,7 @@ from zlh_common import __version__
 from zlh_common.clock import SystemClock
 from zlh_common.names import CONTAINER_MARK, OwnerMark
 from zlh_common.schema.agent_update import StartAgentUpdate
-from zlh_common.schema.spec import WantedProcess
+from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.status import PROTOCOL_VERSION
 from zlh_common.schema.structs import encode
 from zlh_common.schema.terminal import OpenTerminal
