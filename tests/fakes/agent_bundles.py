@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Bundle:
     pythons: tuple[str, ...] = (PYTHON,)
     # Added to the launcher that it brings.
     launcher: str = ""
+    # What is another text in which module: {"zlh_agent/app.py": (("before", "after"),)}; each stands there once.
+    changed: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
     def files(self) -> dict[str, tuple[bytes, int]]:
         """Return name → bytes and mode."""
@@ -60,6 +62,7 @@ class Bundle:
                 text = path.read_text()
                 if name == f"{package}/__init__.py":
                     text = re.sub(r'__version__ = ".*"', f'__version__ = "{self.version}"', text)
+                text = _change(name, text, self.changed.get(name, ()))
                 found[f"{SITE}/{name}"] = (f"{text}{self.added.get(name, '')}".encode(), 0o644)
         return found
 
@@ -95,6 +98,13 @@ class Bundle:
         (bundle / "bin/python3").symlink_to("/usr/bin/python3")
         (bundle / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
         return bundle
+
+
+def _change(name: str, text: str, changes: Sequence[tuple[str, str]]) -> str:
+    for before, after in changes:
+        assert text.count(before) == 1, f"{name} has not once: {before}"
+        text = text.replace(before, after)
+    return text
 
 
 def _link(name: str, target: str) -> Member:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import subprocess
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from lxc.guest import Guest, running_guest
 from lxc.own_host import OwnHost, made_driver, own_host
 from zlh_api.containers.model import Guest as State
 from zlh_api.drivers.lxc import driver as lxc_driver
+from zlh_api.drivers.lxc import host as lxc_host
 from zlh_api.drivers.lxc.control_groups import find_control_groups
 from zlh_api.drivers.lxc.model import groups_of
 from zlh_api.drivers.lxc.storage import find_mounts
@@ -48,6 +53,61 @@ def read_groups(guest: Guest) -> set[str]:
     status = Path(f"/proc/{init}/status").read_text().splitlines()
     monitor = next(row.split()[1] for row in status if row.startswith("PPid"))
     return {row.rpartition(":")[2] for row in Path(f"/proc/{monitor}/cgroup").read_text().splitlines()}
+
+
+@asynccontextmanager
+async def services_group() -> AsyncIterator[list[Path]]:
+    """Make a service's control group, in each hierarchy by which systemd ends one; it is empty when the block ends."""
+    groups = await asyncio.to_thread(make_groups)
+    try:
+        yield groups
+    finally:
+        await asyncio.to_thread(end_group, groups)
+        for group in groups:
+            await asyncio.to_thread(group.rmdir)
+
+
+def make_groups() -> list[Path]:
+    """Make the groups of a service."""
+    unified, named = find_control_groups().unified, Path("/sys/fs/cgroup/systemd")
+    roots = [root for root in (unified, named) if root is not None and (root / "cgroup.procs").exists()]
+    groups = [root / f"zlh-test-{os.getpid()}.service" for root in roots]
+    for group in groups:
+        group.mkdir()
+    return groups
+
+
+def end_group(groups: list[Path]) -> int:
+    """Kill all that is in a service's group, as systemd does at its restart; return how many that were."""
+    found = {int(pid) for group in groups for pid in (group / "cgroup.procs").read_text().split()}
+    for pid in found:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + PATIENCE_S
+    while any((group / "cgroup.procs").read_text().split() for group in groups):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return len(found)
+
+
+async def test_the_end_of_the_services_control_group_ends_no_container(
+    host: OwnHost, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What starts containers is in the API's unit, which systemd empties at a restart; what it has started is not."""
+    async with services_group() as groups:
+        joins = "".join(f"echo $$ > {group}/cgroup.procs\n" for group in groups)
+        starter = tmp_path / "lxc-start"
+        script = f'#!/bin/sh\n{joins}sleep 1000 < /dev/null > /dev/null 2>&1 &\nexec /usr/bin/lxc-start "$@"\n'
+        await asyncio.to_thread(starter.write_text, script)
+        await asyncio.to_thread(starter.chmod, 0o755)
+        monkeypatch.setitem(lxc_host.ENVIRONMENT, "PATH", f"{tmp_path}:{lxc_host.ENVIRONMENT['PATH']}")
+        await host.driver.ensure_stopped(guest.plan, guest.warrant)
+        await start_again(host, guest)
+        # What was left there by the start, and nothing of the container.
+        assert await asyncio.to_thread(end_group, groups) == 1
+        assert await asyncio.to_thread(read_groups, guest) == {f"/{groups_of(guest.owner)[1]}"}
+        assert (await host.driver.observe(guest.plan)).state is State.RUNNING
+        await guest.status()
 
 
 async def test_whoever_started_it_may_go(host: OwnHost, guest: Guest) -> None:

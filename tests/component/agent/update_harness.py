@@ -138,6 +138,8 @@ class Engine:
     service: UpdateService
     has_left: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[AgentUpdate] = field(default_factory=list)
+    # Called with each thing that is told, at once.
+    on_told: Callable[[AgentUpdate], None] = lambda _update: None
 
     async def run(self) -> None:
         """Run until it leaves, as an agent does."""
@@ -157,6 +159,7 @@ class Engine:
         update = self.service.report().update
         if update is not None and (not self.seen or self.seen[-1] != update):
             self.seen.append(update)
+            self.on_told(update)
 
     async def settled(self) -> bool:
         """Return once it has left (False), or the update has its end and all is tidied (True)."""

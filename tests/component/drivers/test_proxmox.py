@@ -503,6 +503,21 @@ async def test_no_node_fits_says_what_each_lacks(trial: Trial) -> None:
         assert words in told.value.detail
 
 
+async def test_a_node_in_maintenance_is_given_no_guest(trial: Trial) -> None:
+    """It goes to the one that is in service; where none is, each says why, and the making is tried again later."""
+    pve1, pve2, pve3 = trial.cluster.nodes.values()
+    for node in (pve1, pve2, pve3):
+        node.is_maintained = True
+    with pytest.raises(NoNodeFits) as told:
+        await trial.act("create")
+    assert (told.value.code, told.value.status, told.value.retryable) == ("no_node_fits", 503, True)
+    assert set(told.value.data["nodes"].values()) == {"it is in maintenance"}
+    pve2.is_maintained = False
+    await trial.act("create")
+    vmid = trial.warrant.plan.vmid
+    assert [node.name for node in await trial.driver.list_nodes(Resources()) if vmid in (node.vmids or ())] == ["pve2"]
+
+
 async def test_eight_guests_from_two_processes_on_three_nodes(trial: Trial) -> None:
     """One making at a time and node, spread over all of them, none twice and none too many."""
     slots: dict[str, FakeWarrant] = {}

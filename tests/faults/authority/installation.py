@@ -212,11 +212,11 @@ class Installation:
 
 
 @asynccontextmanager
-async def open_installation(dsn: str, folder: Path) -> AsyncIterator[Installation]:
-    """Make it, without an API process; nothing of it runs when the block ends."""
+async def open_installation(dsn: str, folder: Path, *, python: str = sys.executable) -> AsyncIterator[Installation]:
+    """Make it, with agents of this interpreter and without an API process; nothing runs when the block ends."""
     (folder / "root.json").write_text("{}")
     net = 90 + os.getpid() % 100
-    place = Place(dsn, str(folder), f"127.{net}.{os.getpid() // 100 % 250}.0/24")
+    place = Place(dsn, str(folder), f"127.{net}.{os.getpid() // 100 % 250}.0/24", python)
     database = Database(dsn, max_connections=6)
     made = Installation(place, database)
     try:

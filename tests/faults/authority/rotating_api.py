@@ -70,6 +70,8 @@ class Place:
     dsn: str
     folder: str
     block: str
+    # What agents are started with.
+    python: str = sys.executable
 
     @property
     def keys(self) -> Path:
@@ -79,7 +81,7 @@ class Place:
     def driver(self) -> ProcessDriver:
         """Return the driver of this place's guests."""
         settings = AgentSettings("http://127.0.0.1:9", PORT, ("stable",))
-        return ProcessDriver(root=Path(self.folder) / "containers", settings=settings)
+        return ProcessDriver(root=Path(self.folder) / "containers", settings=settings, python=self.python)
 
 
 @asynccontextmanager

@@ -57,6 +57,7 @@ def rank(entries: list[dict[str, Any]], vmid: int = 101, **options: Any) -> list
         options.get("wanted", Resources()),
         placed=options.get("placed", []),
         allowed=options.get("allowed", ()),
+        maintained=options.get("maintained", ()),
         vmid=Vmid(vmid),
     )
 
@@ -64,6 +65,13 @@ def rank(entries: list[dict[str, Any]], vmid: int = 101, **options: Any) -> list
 def test_the_emptiest_node_comes_first() -> None:
     """By the share of memory that is left."""
     assert rank(listed(a=16, b=64, c=32)) == ["b", "c", "a"]
+
+
+def test_a_node_in_maintenance_is_none() -> None:
+    """However empty it is; where there is no other, that is said."""
+    assert rank(listed(a=16, b=64, c=32), maintained={"b"}) == ["c", "a"]
+    with pytest.raises(NoNodeFits, match="a: it is in maintenance"):
+        rank(listed(a=16), maintained={"a"})
 
 
 def test_nodes_alike_take_turns() -> None:

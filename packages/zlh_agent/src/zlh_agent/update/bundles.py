@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,9 +74,13 @@ def switch_current(folder: Path, version: str) -> None:
 
 
 def remove(folder: Path, version: str) -> None:
-    """Take a bundle away: its name by one rename, so a kill at any line leaves it whole or gone. Raises OSError."""
-    aside = Path(tempfile.mkdtemp(prefix=STAGING, dir=folder))
-    (folder / version).rename(aside / version)
+    """Take a bundle away: its name by one rename, so a kill at any line leaves it whole or gone. Raises OSError.
+
+    That makes no file, so it works on a full disk. What an earlier removal has left goes before.
+    """
+    aside = folder / f"{STAGING}{version}"
+    delete_tree(aside)
+    (folder / version).rename(aside)
     sync_folder(folder)
     delete_tree(aside)
 

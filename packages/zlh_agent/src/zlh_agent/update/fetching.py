@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zlh_agent import launcher
-from zlh_agent.runtimes.errors import RuntimeChanged, RuntimeChildFailed
+from zlh_agent.runtimes.errors import DiskFull, RuntimeChanged, RuntimeChildFailed
+from zlh_agent.runtimes.installing.disk_room import NO_ROOM
 from zlh_agent.runtimes.installing.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import FailedLine, InstallOrder, VerifiedLine, VerifyOrder
 from zlh_agent.runtimes.short_child import run_short_child
@@ -39,7 +40,8 @@ async def fetch_bundle(
     except OSError as error:
         # No process can be started, or the disk refuses two small files.
         detail = f"The install cannot be carried out: {error}."
-        raise InstallFailed(FailedLine(code="install_interrupted", detail=detail, retryable=True)) from error
+        code = DiskFull.code if error.errno in NO_ROOM else "install_interrupted"
+        raise InstallFailed(FailedLine(code=code, detail=detail, retryable=True)) from error
 
 
 def _order(place: UpdatePlace, version: str, attempt: int) -> InstallOrder:

@@ -57,6 +57,8 @@ T = TypeVar("T")
 TRIES, FIRST_PAUSE_S = 5, 2.0
 # Between two looks whether a version has proved itself, and between tries to write down that it has.
 LOOK_S, KEEP_PAUSE_S = 0.5, 5.0
+# Between tries to put and take away what an update leaves, which nobody waits for.
+TIDY_PAUSE_S = 60.0
 
 
 class UpdateService:
@@ -238,12 +240,39 @@ class UpdateService:
             exit_code=getattr(error, "exit_code", None),
             output=getattr(error, "output", None),
         )
-        await self._keep(lambda: self._store.write_order(failed))
         if is_switching(self._state):
             # Cut off right before its switch, and what lay there did not do any more.
             await self._move(UpdateState(highest=self._state.highest))
+        # Told before it is kept: a disk that has no room for it is what most of all has to be told.
         self._order, self._stage = failed, None
         self.on_change()
+        await self._keep_failed(failed)
+
+    async def _keep_failed(self, failed: Order) -> None:
+        """Write down that it failed, however long the disk refuses, unless the agent is told of another meanwhile.
+
+        Cut off before that, the next start tries the update again.
+        """
+        while True:
+            async with self._taking:
+                if self._order is not failed or await self._is_kept(failed):
+                    return
+            await asyncio.sleep(KEEP_PAUSE_S)
+
+    async def _is_kept(self, order: Order) -> bool:
+        try:
+            await asyncio.to_thread(self._write_failed, order)
+        except OSError as error:
+            log.warning("agent.update_not_kept", error=str(error))
+            return False
+        return True
+
+    def _write_failed(self, order: Order) -> None:
+        """Keep it, and that nothing is switched to, where the disk refused to take that back."""
+        with launcher.holding(self._place.folder):
+            if self._store.read_state() != self._state:
+                self._store.write_state(self._state)
+        self._store.write_order(order)
 
     async def _switch(self, order: Order) -> None:
         """Have the launcher start that version next, and go. Raises AgentSwitchFailed, and nothing is switched then."""
@@ -275,8 +304,8 @@ class UpdateService:
             highest=find_highest(self._state, place.version),
             started_at=order.started_at.isoformat(),
         )
-        before, self._state = self._state, proving
         with launcher.holding(place.folder):
+            before, self._state = self._state, proving
             try:
                 bundles.lay_back(place.bundles, place.version)
                 self._store.write_state(proving)
@@ -364,15 +393,28 @@ class UpdateService:
     # When nothing is under way
 
     async def _rest(self) -> None:
-        """Tell what became of the update, place what starts this version, and take away what nobody needs."""
+        """Tell what became of the update, place what starts this version, and take away what nobody needs.
+
+        Where the disk refuses, it is tried until that is done, or the agent is told of a version.
+        """
         await self._tell_outcome()
+        while not self._changed.is_set():
+            self.is_tidy = await self._is_tidied()
+            self._present = await asyncio.to_thread(bundles.find_bundles, self._place.bundles)
+            self.on_change()
+            if self.is_tidy:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TIDY_PAUSE_S):
+                    await self._changed.wait()
+
+    async def _is_tidied(self) -> bool:
         try:
             await asyncio.to_thread(self._tidy)
         except OSError as error:
             log.warning("agent.not_tidied", error=str(error))
-        self._present = await asyncio.to_thread(bundles.find_bundles, self._place.bundles)
-        self.is_tidy = True
-        self.on_change()
+            return False
+        return True
 
     def _tidy(self) -> None:
         place, running = self._place, self._place.version

@@ -86,8 +86,10 @@ class ProcessDriver:
     # There is no network rule and no limit that could drift.
     survey_tells_drift = True
 
-    def __init__(self, *, root: Path, settings: AgentSettings) -> None:
+    def __init__(self, *, root: Path, settings: AgentSettings, python: str = sys.executable) -> None:
+        """`python` is the interpreter, with the agent's packages, that agents are started with."""
         self._root = root
+        self._python = python
         self._settings = settings
         self._look = SharedLook(CONTAINER_MARK)
         # The agents that were seen last, so that a look at one that runs on is a look at one process.
@@ -281,7 +283,7 @@ class ProcessDriver:
     def _spawn(self, plan: GuestPlan, check: Check) -> None:
         self._refuse_foreign(plan.owner, plan.vmid)
         folders = self._folders(plan.vmid)
-        agent = [sys.executable, "-m", "zlh_agent", "--config", str(folders.config / "agent.toml")]
+        agent = [self._python, "-m", "zlh_agent", "--config", str(folders.config / "agent.toml")]
         environment = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
         try:
             with folders.log.open("ab") as output:

@@ -50,7 +50,7 @@ from zlh_agent.sandbox.lifeline import die_with
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_offer
 from zlh_common.schema.catalog import Catalog, CatalogProblem, Channel
-from zlh_common.signed_catalog import fetch_catalog
+from zlh_common.signed_catalog import CatalogUnavailable, fetch_catalog
 
 
 def main() -> None:
@@ -103,9 +103,7 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
     record = read_record(target)
     if record is None or (order.replace and record.attempt < order.attempt):
         teller.show("catalog")
-        catalog = fetch_catalog(
-            artifacts_urls=order.artifacts_urls, trusted_root=trusted_root, metadata_dir=Path(order.metadata_dir)
-        )
+        catalog = _fetch_catalog(order, trusted_root)
         _install_tree(order, _choose(order, catalog), catalog, target, teller)
     else:
         # Killed after the tree had its name: what it was made of is needed no more.
@@ -118,6 +116,19 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
     # Also what was replaced, now that nothing leads there any more.
     sweep_home(home)
     return order.version
+
+
+def _fetch_catalog(order: InstallOrder, trusted_root: bytes) -> Catalog:
+    """Return the catalog; raise OSError where it is this disk, and no server, that is in the way."""
+    try:
+        return fetch_catalog(
+            artifacts_urls=order.artifacts_urls, trusted_root=trusted_root, metadata_dir=Path(order.metadata_dir)
+        )
+    except CatalogUnavailable as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            raise cause from error
+        raise
 
 
 def _refuse_changed(order: InstallOrder, target: Path) -> None:

@@ -32,8 +32,8 @@ from zlh_api.drivers.proxmox.guest_files import NodeShell, ShellAccess
 from zlh_api.drivers.proxmox.making import Making, Recipe
 from zlh_api.drivers.proxmox.mark import parse_addresses, parse_mark, parse_owner_tag
 from zlh_api.drivers.proxmox.network_rule import Surroundings
-from zlh_api.drivers.proxmox.node_looks import find_maintained, render_nodes
-from zlh_api.drivers.proxmox.refusals import GuestLocked, ProxmoxDenied, ProxmoxRefused, ProxmoxUnsure
+from zlh_api.drivers.proxmox.node_looks import render_nodes
+from zlh_api.drivers.proxmox.refusals import GuestLocked, ProxmoxRefused, ProxmoxUnsure
 from zlh_api.drivers.proxmox.tasks import Polling, parse_upid, wait_ended
 from zlh_api.drivers.proxmox.whereabouts import MAKING, MOUNTING, NODE, UPID, Found, Whereabouts
 from zlh_api.reconcile.model import LeaseLost
@@ -135,16 +135,9 @@ class ProxmoxDriver:
             listed,
             storage=recipe.storage,
             allowed=recipe.nodes,
-            maintained=await self._find_maintained(),
+            maintained=await self._whereabouts.find_maintained(),
             usual=usual,
         )
-
-    async def _find_maintained(self) -> frozenset[str]:
-        """Return the nodes in maintenance; none where the cluster has no high availability, or does not tell."""
-        try:
-            return find_maintained(await self._client.get("/cluster/ha/status/manager_status"))
-        except (ProxmoxRefused, ProxmoxDenied):
-            return frozenset()
 
     async def is_address_free(self, address: str) -> bool:
         """Tell whether an address is neither one of the surroundings' nor a guest's, and nobody answers there."""

@@ -141,7 +141,14 @@ class Making:
                 allowed = [source]
         nodes = parse_nodes(listed, storage=self._recipe.storage)
         placed = still_unseen(self._recent(), listed)
-        names = rank_nodes(nodes, plan.resources, placed=placed, allowed=allowed, vmid=plan.vmid)
+        names = rank_nodes(
+            nodes,
+            plan.resources,
+            placed=placed,
+            allowed=allowed,
+            maintained=await self._whereabouts.find_maintained(),
+            vmid=plan.vmid,
+        )
         return [(name, source or name) for name in names]
 
     def _find_template(self, listed: list[Mapping[str, Any]]) -> str:

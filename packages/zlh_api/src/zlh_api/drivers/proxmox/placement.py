@@ -13,6 +13,8 @@ from zlh_common.schema.resources import Resources
 MIB = 2**20
 # What a node keeps for itself.
 RESERVE_MIB = 512
+# Whoever takes a node out of service empties it; what is put on it then would have to go as well.
+IN_MAINTENANCE = "it is in maintenance"
 
 
 class NoNodeFits(ZlhError):
@@ -83,9 +85,15 @@ def still_unseen(placed: Iterable[Placed], listed: Sequence[Mapping[str, Any]]) 
 
 
 def rank_nodes(
-    nodes: Sequence[Node], wanted: Resources, *, placed: Sequence[Placed], allowed: Collection[str], vmid: Vmid
+    nodes: Sequence[Node],
+    wanted: Resources,
+    *,
+    placed: Sequence[Placed],
+    allowed: Collection[str],
+    maintained: Collection[str],
+    vmid: Vmid,
 ) -> list[str]:
-    """Return the nodes with room, best first; raise NoNodeFits, which says what each node lacks.
+    """Return the nodes with room that are not in maintenance, best first; raise NoNodeFits, which says why each is not.
 
     Best is whoever has the greatest share of its memory left afterwards; nodes alike take turns by the guest's number.
     """
@@ -94,7 +102,7 @@ def rank_nodes(
     for index, node in enumerate(sorted(nodes, key=lambda node: node.name)):
         if allowed and node.name not in allowed:
             continue
-        reason = find_lack(node, wanted, placed)
+        reason = IN_MAINTENANCE if node.name in maintained else find_lack(node, wanted, placed)
         if reason is not None:
             reasons[node.name] = reason
             continue

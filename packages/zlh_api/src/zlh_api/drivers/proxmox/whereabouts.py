@@ -13,7 +13,8 @@ from typing import Any
 from zlh_api.drivers.port import GuestPlan, SystemAway
 from zlh_api.drivers.proxmox.client import ProxmoxClient
 from zlh_api.drivers.proxmox.mark import parse_mark
-from zlh_api.drivers.proxmox.refusals import ProxmoxRefused
+from zlh_api.drivers.proxmox.node_looks import find_maintained
+from zlh_api.drivers.proxmox.refusals import ProxmoxDenied, ProxmoxRefused
 from zlh_common.names import OwnerMark, Vmid
 
 # What the driver keeps in the guest's row.
@@ -82,6 +83,13 @@ class Whereabouts:
                 return None
             raise
         return Found(vmid, node, config)
+
+    async def find_maintained(self) -> frozenset[str]:
+        """Return the nodes in maintenance; none where the cluster has no high availability, or does not tell."""
+        try:
+            return find_maintained(await self._client.get("/cluster/ha/status/manager_status"))
+        except (ProxmoxRefused, ProxmoxDenied):
+            return frozenset()
 
     async def list_guests(self) -> list[Mapping[str, Any]]:
         """Return every guest of the cluster as its list shows them."""
