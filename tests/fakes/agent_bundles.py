@@ -6,11 +6,15 @@ lines that are added to its code.
 
 from __future__ import annotations
 
+import functools
+import py_compile
 import re
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from fakes.runtime_shop import Member, RuntimeShop, member
@@ -39,7 +43,7 @@ class Bundle:
     pythons: tuple[str, ...] = (PYTHON,)
     # Added to the launcher that it brings.
     launcher: str = ""
-    # What is another text in which module: {"zlh_agent/app.py": (("before", "after"),)}; each stands there once.
+    # What is another text in which module: {"zlh_agent/cli.py": (("before", "after"),)}; each stands there once.
     changed: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
     def files(self) -> dict[str, tuple[bytes, int]]:
@@ -62,8 +66,10 @@ class Bundle:
                 text = path.read_text()
                 if name == f"{package}/__init__.py":
                     text = re.sub(r'__version__ = ".*"', f'__version__ = "{self.version}"', text)
-                text = _change(name, text, self.changed.get(name, ()))
-                found[f"{SITE}/{name}"] = (f"{text}{self.added.get(name, '')}".encode(), 0o644)
+                content = f"{_change(name, text, self.changed.get(name, ()))}{self.added.get(name, '')}"
+                found[f"{SITE}/{name}"] = (content.encode(), 0o644)
+                if (compiled := _compile(content, name)) is not None:
+                    found[cache_from_source(f"{SITE}/{name}")] = (compiled, 0o644)
         return found
 
     def members(self) -> list[Member]:
@@ -105,6 +111,21 @@ def _change(name: str, text: str, changes: Sequence[tuple[str, str]]) -> str:
         assert text.count(before) == 1, f"{name} has not once: {before}"
         text = text.replace(before, after)
     return text
+
+
+@functools.cache
+def _compile(content: str, name: str) -> bytes | None:
+    """Return a module as the build compiles it, once for all bundles that have it; None for one that is broken."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, Path(name).name)
+        source.write_text(content)
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        try:
+            compiled = py_compile.compile(str(source), dfile=name, doraise=True, invalidation_mode=mode)
+        except py_compile.PyCompileError:
+            return None
+        assert compiled is not None
+        return Path(compiled).read_bytes()
 
 
 def _link(name: str, target: str) -> Member:

@@ -130,12 +130,13 @@ def _is_long_lived(process: psutil.Process) -> bool:
     if not long_lived:
         return False
     known = (process.pid, process.create_time())
+    if known in _known_long_lived:
+        return True
     line = [process, *process.parents()]
-    if known not in _known_long_lived and any(
-        mark in text for member in line for text in _texts(member) for mark in long_lived
-    ):
+    is_long_lived = any(mark in text for member in line for text in _texts(member) for mark in long_lived)
+    if is_long_lived:
         _known_long_lived.add(known)
-    return known in _known_long_lived
+    return is_long_lived
 
 
 def _texts(process: psutil.Process) -> Iterator[str]:

@@ -128,7 +128,8 @@ def postgres() -> Iterator[Postgres]:
 async def dsn(postgres: Postgres) -> AsyncIterator[str]:
     """A fresh, migrated database."""
     name = f"t{uuid4().hex}"
-    await postgres.execute(f"create database {name} template {TEMPLATE}")
+    # Its files, copied whole, hold what the first connection would have to find out again.
+    await postgres.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
     yield postgres.dsn(name)
     await postgres.execute(f"drop database {name} with (force)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import subprocess
 from collections.abc import Sequence
@@ -20,7 +21,8 @@ from zlh_common.schema.spec import WantedRuntime
 
 log = structlog.get_logger()
 VERSIONS = ("1.0", "2.0", "3.0", "4.0")
-KILLS = 50
+# At moments of their own in each run: ZLH_KILLS makes one run longer.
+KILLS = int(os.environ.get("ZLH_KILLS", "20"))
 
 
 def next_spec(chance: random.Random, spec: Sequence[WantedRuntime]) -> tuple[WantedRuntime, ...]:

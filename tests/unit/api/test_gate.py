@@ -380,7 +380,7 @@ async def test_a_safe_call_needs_no_origin() -> None:
 @pytest.mark.parametrize("purpose", ["empty", "image", "script", "iframe", ""])
 @pytest.mark.parametrize("policy", [policy for policy in Policy if policy is not Policy.PUBLIC])
 async def test_a_page_elsewhere_reads_nothing_with_a_cookie(policy: Policy, site: str, purpose: str) -> None:
-    """A container's page may be below the portal's own domain, and its browser sends the cookie: nothing is done for it."""
+    """The page of a container may be below the domain of the portal, and browsers send the cookie then."""
     asked = request(cookie="owner", fetched=(site, purpose))
     assert await outcome(endpoint("GET", policy), asked) is OriginRefused
 

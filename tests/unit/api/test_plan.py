@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
@@ -151,10 +152,22 @@ def walk(world: World) -> tuple[list[Do | Await], World]:
     return taken, world
 
 
+@functools.cache
+def _walks() -> list[tuple[tuple[Do | Await, ...], World]]:
+    """Return the walk from each world, in their order, made once for all tests; what is equal is held once."""
+    held: dict[Any, Any] = {}
+    return [tuple(held.setdefault(part, part) for part in (tuple(taken), end)) for taken, end in map(walk, worlds())]
+
+
+def walked() -> Iterator[tuple[World, tuple[Do | Await, ...], World]]:
+    """Yield every starting point there is, the steps from there to its end, and the end."""
+    for start, (taken, end) in zip(worlds(), _walks(), strict=True):
+        yield start, taken, end
+
+
 def test_every_world_reaches_its_end() -> None:
     """From anywhere: settled, or the row gone, or refused by a foreign guest, and never round in circles."""
-    for start in worlds():
-        _, end = walk(start)
+    for start, _, end in walked():
         is_refused = start.seen.guest is Guest.FOREIGN and not start.wanted.is_off
         if start.wanted.is_deleting:
             assert end.is_gone
@@ -164,8 +177,7 @@ def test_every_world_reaches_its_end() -> None:
 
 def test_a_settled_world_is_the_one_that_was_wanted() -> None:
     """On means reachable at the wanted generation, off means not running."""
-    for start in worlds():
-        end = walk(start)[1]
+    for _, _, end in walked():
         if end.is_gone or end.next() != SETTLED:
             continue
         if end.wanted.power is Power.OFF or end.wanted.is_suspended:
@@ -190,9 +202,8 @@ def test_a_foreign_guest_is_never_acted_upon() -> None:
 
 def test_a_foreign_guest_stops_a_container_that_should_run() -> None:
     """The stranger is met at the create, so that the refusal has a name."""
-    for world in worlds():
+    for world, taken, end in walked():
         if world.seen.guest is Guest.FOREIGN and not world.wanted.is_off and not world.wanted.is_deleting:
-            taken, end = walk(world)
             assert taken[-1] is Do.CREATE_GUEST
             assert end.seen.guest is Guest.FOREIGN
 
@@ -202,17 +213,18 @@ def test_a_step_is_named_only_while_its_effect_is_missing() -> None:
     for world in worlds():
         step = world.next()
         if isinstance(step, Do | Await) and world.seen.guest is not Guest.FOREIGN:
-            assert world.after(step) != world
-            assert world.after(step).is_gone or world.after(step).next() != step
+            after = world.after(step)
+            assert after != world
+            assert after.is_gone or after.next() != step
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(pairwise(DELETION_STEPS)))
 def test_deletion_keeps_its_order(earlier: str, later: str) -> None:
     """Route before guest, guest before address, address before the row; only what runs open is stopped at once."""
-    for world in worlds():
+    for world, taken, _ in walked():
         if not world.wanted.is_deleting or (world.seen.guest is Guest.RUNNING and not world.seen.is_closed):
             continue
-        names = [str(step) for step in walk(world)[0]]
+        names = [str(step) for step in taken]
         if earlier in names and later in names:
             assert names.index(earlier) < names.index(later)
 
@@ -331,8 +343,7 @@ def test_refused_limits_hold_up_nothing() -> None:
 
 def test_off_is_off() -> None:
     """Nothing of a guest that should be off is left running or mounted, however it has ended."""
-    for world in worlds():
-        _, end = walk(world)
+    for world, _, end in walked():
         if world.wanted.is_off and not end.is_gone and end.seen.guest is Guest.STOPPED:
             assert end.seen.is_tidy
 
@@ -360,13 +371,15 @@ def test_an_identity_is_put_in_before_the_guest_starts() -> None:
 
 
 def test_killed_after_any_step_and_resumed_ends_the_same() -> None:
-    """The plan remembers nothing: the rest of the way is the same from every point of it."""
-    for start in worlds():
-        taken, end = walk(start)
+    """The plan remembers nothing: the rest of the way is the same from every point of it, whichever way led there."""
+    rests: dict[World, tuple[list[Do | Await], World]] = {}
+    for start, taken, end in walked():
         world = start
         for done, step in enumerate(taken[:-1], start=1):
             world = world.after(step)
-            assert walk(World(world.wanted, world.seen)) == (taken[done:], end)
+            if world not in rests:
+                rests[world] = walk(World(world.wanted, world.seen))
+            assert rests[world] == (list(taken[done:]), end)
 
 
 def test_what_is_installed_later_keeps_no_route_from_a_container() -> None:
@@ -393,10 +406,10 @@ def test_a_port_that_is_published_waits_for_nothing_else() -> None:
 
 def test_a_restart_is_one_stop_and_one_start() -> None:
     """A due restart of a running container stops and starts it once."""
-    for world in worlds():
+    for world, taken, _ in walked():
         is_due = world.wanted.is_restart_due and not world.wanted.is_off and not world.wanted.is_deleting
         if is_due and world.seen.guest is Guest.RUNNING and world.seen.has_address and world.seen.has_identity:
-            power = [step for step in walk(world)[0] if step in {Do.STOP_GUEST, Do.START_GUEST}]
+            power = [step for step in taken if step in {Do.STOP_GUEST, Do.START_GUEST}]
             assert power == [Do.STOP_GUEST, Do.START_GUEST]
 
 
@@ -422,11 +435,10 @@ def test_what_is_suspended_is_off_whatever_its_power_says() -> None:
 
 def test_what_is_resumed_ends_as_if_it_had_never_been_suspended() -> None:
     """From wherever the suspension has led, the same is reached: on and reachable, or off as its power says."""
-    for start in worlds():
+    for start, _, held in walked():
         if not start.wanted.is_suspended or start.wanted.is_deleting or start.seen.guest is Guest.FOREIGN:
             continue
         resumed = replace(start.wanted, is_suspended=False)
-        held = walk(start)[1]
         _, end = walk(World(resumed, held.seen))
         never = walk(World(resumed, start.seen))[1]
         assert end.next() == never.next() == SETTLED

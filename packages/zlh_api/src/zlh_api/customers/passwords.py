@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,7 +46,7 @@ class Passwords:
         self._seats = asyncio.Semaphore(MAX_AT_A_TIME)
         self._waiting = 0
         # Checked when there is no such user, so that both refusals take the same time.
-        self._nobody = self._hasher.hash(secrets.token_hex(16))
+        self._nobody = _hash_of_nobody()
 
     async def matches(self, password_hash: str | None, password: str) -> bool:
         """Tell whether a password is right; None, for nobody, takes as long. Raise SignInBusy."""
@@ -75,3 +76,9 @@ class Passwords:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+@functools.cache
+def _hash_of_nobody() -> str:
+    """Return the hash of a password that nobody knows, made as those of users are."""
+    return PasswordHasher().hash(secrets.token_hex(16))

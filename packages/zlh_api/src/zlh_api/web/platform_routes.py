@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +11,7 @@ from aiohttp import web
 from zlh_api import __version__
 from zlh_api.web.docs_page import CONTENT_SECURITY_POLICY, render_docs
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.openapi import render_openapi
+from zlh_api.web.openapi import Document, render_openapi
 from zlh_common.schema.platform import Health, Version
 from zlh_common.schema.status import PROTOCOL_VERSION
 
@@ -18,6 +19,27 @@ from zlh_common.schema.status import PROTOCOL_VERSION
 Check = Callable[[], Awaitable[str | None]]
 # What is told of a dependency besides, in camelCase.
 Facts = Callable[[], Mapping[str, object]]
+
+
+class _Description:
+    """What the API says of its endpoints, rendered in a thread for who asks first: most processes are never asked."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], cookie_name: str) -> None:
+        self._endpoints = endpoints
+        self._cookie_name = cookie_name
+        self._rendering = asyncio.Lock()
+        self._rendered: tuple[Document, str] | None = None
+
+    async def render(self) -> tuple[Document, str]:
+        """Return the document and its page."""
+        async with self._rendering:
+            if self._rendered is None:
+                self._rendered = await asyncio.to_thread(self._render)
+            return self._rendered
+
+    def _render(self) -> tuple[Document, str]:
+        document = render_openapi(self._endpoints, version=__version__, cookie_name=self._cookie_name)
+        return document, render_docs(document)
 
 
 def endpoints(
@@ -48,9 +70,11 @@ def endpoints(
         return Version(version=__version__, protocol_version=PROTOCOL_VERSION)
 
     async def openapi(_call: Call) -> Answer:
+        document, _ = await description.render()
         return Answer(document)
 
     async def docs(_call: Call) -> web.Response:
+        _, page = await description.render()
         headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
         return web.Response(text=page, content_type="text/html", headers=headers)
 
@@ -78,6 +102,5 @@ def endpoints(
         ),
         Endpoint("GET", "/api/docs", Policy.PUBLIC, docs, "This API as a page", media_type="text/html"),
     ]
-    document = render_openapi([*own, *others], version=__version__, cookie_name=cookie_name)
-    page = render_docs(document)
+    description = _Description([*own, *others], cookie_name)
     return own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +13,8 @@ _MARK = "x-shown-once"
 ShownOnce = Annotated[str, Meta(extra_json_schema={_MARK: True})]
 
 
+# To render a schema takes milliseconds, and each answer that is kept asks.
+@functools.cache
 def secret_fields(shape: Any) -> frozenset[str]:
     """Return the fields of a struct, as they are spelled on the wire, that are shown once."""
     if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
@@ -23,6 +26,7 @@ def secret_fields(shape: Any) -> frozenset[str]:
 
 def without_secrets(value: Any) -> Any:
     """Return an answer as builtins, without what is shown once."""
-    hidden = secret_fields(type(value))
+    shape: Any = type(value)
+    hidden = secret_fields(shape)
     plain = msgspec.to_builtins(value)
     return {name: inner for name, inner in plain.items() if name not in hidden} if hidden else plain
