@@ -79,7 +79,7 @@ export function useChangeVersion(vmid: number) {
 }
 
 export function useBackUp(vmid: number) {
-  return useChange(vmid, (_: undefined) => take(client.POST("/api/game/{vmid}/backups", at(vmid))));
+  return useChange(vmid, () => take(client.POST("/api/game/{vmid}/backups", at(vmid))));
 }
 
 export function useRestore(vmid: number) {
