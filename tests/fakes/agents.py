@@ -75,6 +75,8 @@ class FakeAgents(AgentClient):
         self.server_state: ProcessState = "running"
         self.server_exited_at: datetime | None = None
         self.backups: tuple[GameBackup, ...] = ()
+        # False of one of before it made them because somebody asks.
+        self.makes_backups = True
         # Versions that cannot be installed, and those whose files are not what was installed.
         self.broken: set[tuple[str, str]] = set()
         self.faulty: set[tuple[str, str]] = set()
@@ -106,7 +108,12 @@ class FakeAgents(AgentClient):
         return ProcessStatus(name=wanted.name, state=state, ready=state == "running", exited_at=self.server_exited_at)
 
     def _game(self, wanted: WantedGame) -> GameReport:
-        return GameReport(template=wanted.template, version=wanted.version, backups=self.backups)
+        return GameReport(
+            template=wanted.template,
+            version=wanted.version,
+            backups=self.backups,
+            backups_answered=wanted.backups_asked if self.makes_backups else None,
+        )
 
     def _addon(self, wanted: WantedRuntime) -> AddonStatus:
         return AddonStatus(

@@ -118,6 +118,43 @@ async def test_a_version_is_changed_by_way_of_a_backup_and_back(agent: AgentProc
     assert archive.parent.stat().st_mode & 0o077 == 0
 
 
+async def test_a_backup_is_made_when_somebody_asks_and_the_server_goes_on(
+    agent: AgentProcess, source: GameSource
+) -> None:
+    """Once for each time, with what lies there then; an agent that starts anew makes none once more."""
+    files, port, folder = source.server(), free_port(), folder_of(agent)
+    before = server_of(await running(agent, want_game(files, port)))
+    (folder / "mine.txt").write_text("mine")
+    await agent.want_spec(game=want_game(files, port, backups_asked=1))
+    made = await agent.until(lambda status: is_ready(status) and _answered(status) == 1)
+    assert made.game is not None
+    (backup,) = made.game.backups
+    assert backup.version == "1.0"
+    assert server_of(made).pid != before.pid
+    await asyncio.to_thread((folder / "mine.txt").unlink)
+    back = want_game(files, port, backups_asked=1, restore=backup.id, attempt=1)
+    await running(agent, back)
+    assert await asyncio.to_thread((folder / "mine.txt").read_text) == "mine"
+    assert agent.process is not None
+    agent.process.send_signal(signal.SIGKILL)
+    await agent.process.wait()
+    await agent.start()
+    again = await agent.until(is_ready)
+    assert again.game is not None
+    assert ([each.id for each in again.game.backups], again.game.backups_answered) == ([backup.id], 1)
+
+
+async def test_a_new_container_has_nothing_to_back_up_yet(agent: AgentProcess, source: GameSource) -> None:
+    """What was asked of the one before it is answered with its first version."""
+    status = await running(agent, want_game(source.server(), free_port(), backups_asked=3))
+    assert status.game is not None
+    assert (status.game.backups, status.game.backups_answered) == ((), 3)
+
+
+def _answered(status: AgentStatus) -> int | None:
+    return status.game.backups_answered if status.game is not None else None
+
+
 async def test_a_file_that_is_not_what_the_catalog_says_is_refused(
     agent: AgentProcess, source: GameSource, origin: ArtifactOrigin
 ) -> None:

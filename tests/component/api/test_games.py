@@ -429,6 +429,33 @@ async def test_a_version_that_has_failed_is_tried_once_more(world: World, client
     assert (game.version, game.attempt, game.backs_up) == ("1.21.8", 1, True)
 
 
+async def test_a_backup_is_made_of_what_is_in_place(world: World, client: Client) -> None:
+    """Each call is one more; until it is there the server is being changed, and another one is refused."""
+    container = await bring_up(world, client, BLOCKS_WISH)
+    path = f"/api/game/{container.vmid}"
+    world.agents.lags = 1
+    detail = await call(client, "POST", f"{path}/backups", status=202)
+    assert detail["state"] == "changing"
+    answer = await client.post(f"{path}/backups", headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (409, "game_files_changing")
+    world.agents.lags = 0
+    await wait_told(world, container.owner, power="on")
+    game = world.agents.specs[container.owner].game
+    assert game is not None
+    assert game.backups_asked == 1
+
+
+async def test_an_agent_that_makes_no_backups_when_asked_is_told(world: World, client: Client) -> None:
+    """Nothing is wanted of it that it would never do."""
+    world.agents.makes_backups = False
+    container = await bring_up(world, client, BLOCKS_WISH)
+    answer = await client.post(f"/api/game/{container.vmid}/backups", headers=OWNER)
+    assert (answer.status, (await answer.json())["code"]) == (409, "agent_too_old")
+    game = (await find(world, container.vmid)).game
+    assert game is not None
+    assert game.backups_asked == 0
+
+
 async def test_a_backup_is_gone_back_to_with_its_version(world: World, client: Client) -> None:
     """Only one that the agent has; a later version forgets it again."""
     world.agents.backups = (BACKUP,)

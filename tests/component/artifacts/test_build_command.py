@@ -46,6 +46,19 @@ def test_absent_source_is_told_and_only_missed_by_who_named_it(
     assert [record.name for record in Tree(workshop.tree).records()] == ["tiny"]
 
 
+def test_a_log_has_a_line_for_each_phase_of_an_archive(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that who waits sees what is being made; what is there already is said to be kept."""
+    with running_vendor() as vendor:
+        build(workshop, vendor)
+        first = capsys.readouterr().err.splitlines()
+        build(workshop, vendor)
+    assert first == list(dict.fromkeys(first))
+    assert [line for line in first if line.startswith("tiny") and line.endswith(": built")]
+    assert [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith("tiny") and line.endswith(": kept")
+    ]
+
+
 def test_wrong_source_is_a_failure_though_nobody_named_it(
     workshop: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ from fakes.debs import tar_of
 from zlh_api.artifacts.building.finish import Finisher
 from zlh_api.artifacts.building.layout_rules import plan_tree
 from zlh_api.artifacts.building.repack import MTIME, Packed, pack_tree
+from zlh_api.artifacts.building.sources import npm
 from zlh_api.artifacts.building.sources.npm import FromNpm
 from zlh_api.artifacts.building.sources.workbench import Workbench
 from zlh_api.artifacts.building.tar_reader import Blobs
@@ -174,6 +175,18 @@ def build(folder: Path, pinned: str, *, more: str = "") -> Packed:
         finisher = Finisher(material, recipe.layout, Blobs(folder / "made"), platform=this_platform(), at_s=MTIME)
         entries = finisher.finish(plan_tree(material.entries, recipe.layout), lambda _path, _search: None)
         return pack_tree(entries, folder / "archive.tar.zst", open_file=finisher.open, read_text=lambda _name: b"")
+
+
+def test_the_settings_of_the_machine_lead_to_its_registry(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they do for the npm of the distribution."""
+    monkeypatch.delenv("npm_config_registry")
+    settings = tmp_path / "npmrc"
+    settings.write_text(f"registry={registry.url}\n")
+    monkeypatch.setattr(npm, "GLOBAL_SETTINGS", settings)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert build(tmp_path / "built", offer(registry)).entries
 
 
 def test_package_is_installed_with_what_its_lock_holds(registry: Registry, tmp_path: Path) -> None:

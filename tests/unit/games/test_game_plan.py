@@ -85,6 +85,18 @@ CASES: dict[str, tuple[WantedGame, GameRecord, Act]] = {
     "a script is left": (NEW, GameRecord(installed=installed(NEW, scripts_done=())), RunScript(SCRIPT)),
     "it was not let start": (NEW, GameRecord(installed=installed(NEW, is_released=False)), Release()),
     "all is done": (NEW, GameRecord(installed=installed(NEW)), Rest()),
+    "a backup is asked for": (
+        want("2.0", backups_asked=2), GameRecord(installed=installed(NEW), backups_answered=1), BackUp(CONTENT),
+    ),
+    "a backup was made": (
+        want("2.0", backups_asked=2), GameRecord(installed=installed(NEW), backups_answered=2), Rest(),
+    ),
+    "a backup of another version is asked for": (
+        want("2.0", backups_asked=1), GameRecord(installed=installed(OLD)), StageFiles(CONTENT),
+    ),
+    "a backup is asked for of what was not let start": (
+        want("2.0", backups_asked=1), GameRecord(installed=installed(NEW, is_released=False)), Release(),
+    ),
     "another version": (NEW, GameRecord(installed=installed(OLD)), StageFiles(CONTENT)),
     "another version, staged": (NEW, GameRecord(installed=installed(OLD), staged=CONTENT), BackUp(CONTENT)),
     "another version, backed up for something else": (

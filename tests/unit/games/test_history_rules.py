@@ -77,6 +77,8 @@ def test_a_restore_is_not_told_as_an_install_besides() -> None:
         (GameRecord(), want("1.0"), "game.install_failed"),
         (GameRecord(installed=lying("1.0", is_released=False)), want("2.0"), "game.install_failed"),
         (GameRecord(installed=lying("1.0")), want("1.0", attempt=1), "game.install_failed"),
+        (GameRecord(installed=lying("1.0")), want("1.0", backups_asked=1), "game.backup_failed"),
+        (GameRecord(installed=lying("1.0")), want("1.0", attempt=1, backups_asked=1), "game.install_failed"),
         (GameRecord(installed=lying("1.0")), want("2.0"), "game.change_failed"),
         (GameRecord(installed=lying("1.0")), want("1.0", restore=ID, attempt=1), "game.restore_failed"),
         (

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { AddonStatus } from "../api/types";
 import { sampleStatus, sampleStep } from "../containers/sample";
 import { sampleMe } from "../session/sample";
-import { describeAddon, whatItWaitsFor, whyNotOpen } from "./words";
+import { describeAddon, describeEditor, whatItWaitsFor, whyNotOpen } from "./words";
 
 const ADDON: AddonStatus = { name: "code-server", state: "running", version: "4.1.0", url: null, message: null, startedAt: null, lastUsedAt: null, versions: [] };
 
@@ -13,12 +13,19 @@ describe("whatItWaitsFor", () => {
     expect(whatItWaitsFor({ ...ADDON, state: "starting" }, sampleStatus())).toContain("has started");
     expect(whatItWaitsFor(ADDON, sampleStatus())).toContain("making sure");
   });
+  it("leaves figures of an installation to its bar", () => expect(whatItWaitsFor({ ...ADDON, state: "installing", message: "unpacking: 7 of 9 bytes" }, sampleStatus())).not.toContain("bytes"));
   it("says why it does not open", () => {
     const steps = [sampleStep("open-code-server", "failed", { code: "addon_not_open", message: "Nobody listens." })];
     expect(whatItWaitsFor(ADDON, sampleStatus({ steps }))).toContain("Nobody listens.");
   });
   it("hands on what its agent says", () => expect(whatItWaitsFor({ ...ADDON, state: "error", message: "It ended." }, sampleStatus())).toBe("It ended."));
   it("waits for the container itself", () => expect(whatItWaitsFor({ ...ADDON, message: "x" }, sampleStatus({ lifecycle: "stopped" }))).toContain("container is started"));
+});
+
+describe("describeEditor", () => {
+  it("tells an operator how it is packed", () => expect(describeEditor(false, true)).toContain("ZLH_DEV_RECIPES"));
+  it("sends everybody else to one", () => expect(describeEditor(false, false)).toContain("operator"));
+  it("says what it is where it is offered", () => expect(describeEditor(true, true)).toContain("terminal"));
 });
 
 describe("describeAddon", () => {

@@ -18,6 +18,14 @@ const STATES: Readonly<Record<AddonStatus["state"], Words>> = {
 
 type Standing = Pick<ContainerStatus, "lifecycle" | "connection" | "steps">;
 
+/** Say what the editor is to whoever creates a container, or how it is to be had. */
+export function describeEditor(isOffered: boolean, runsPlatform: boolean): string {
+  if (isOffered) return "With a terminal, for you and for owners of the customer. It can be enabled and removed later as well.";
+  return runsPlatform
+    ? "It is not in the catalog yet. Begin make dev with ZLH_DEV_RECIPES=\"node code-server\", or pack it with zlh-api artifacts build code-server and publish."
+    : "The catalog of this installation does not have it. Ask your operator.";
+}
+
 export function titleOfAddon(name: string): string {
   return TITLES[name] ?? name;
 }
@@ -32,8 +40,8 @@ export function whatItWaitsFor(addon: Pick<AddonStatus, "state" | "url" | "messa
   if (addon.url !== null) return null;
   if (status.lifecycle === "stopped" || status.lifecycle === "stopping") return "It opens once the container is started.";
   if (status.lifecycle === "deleting") return "The container is being deleted.";
-  // Where nothing is heard of it, the message says so.
-  if (addon.message) return addon.message;
+  // Where nothing is heard of it, the message says so; of an installation the bar of its version tells more.
+  if (addon.message && addon.state !== "installing") return addon.message;
   switch (addon.state) {
     case "installing":
       return "It opens once it is installed and has started.";

@@ -27,6 +27,16 @@ describe("parseProblem", () => {
     expect(error.fields[0]?.field).toBe("name");
   });
 
+  it.each([
+    ["Expected `str` of length <= 63 - at `$.name`.", "It has 63 characters at most."],
+    ["Expected `str` of length >= 1 - at `$.name`.", "It may not be empty."],
+    ["Expected `int` >= 128 - at `$.name`.", "It is 128 at least."],
+    ["Expected `array` of length <= 32 - at `$.name`.", "There are 32 at most."],
+    ["Expected `str`, got `int` - at `$.name`.", "Expected `str`, got `int` - at `$.name`."],
+  ])("says the limit of a field in words: %s", (detail, said) => {
+    expect(parseProblem(400, problem("invalid_body", { detail })).fields[0]?.message).toBe(said);
+  });
+
   it("shows what fits no field beside the form", () => {
     expect(splitByField(parseProblem(403, problem("no_customer")), ["name"]).rest).toBe("What happened.");
   });

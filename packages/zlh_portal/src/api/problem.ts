@@ -103,12 +103,28 @@ function parseFields(code: string, detail: string, problems: unknown): FieldProb
     });
   }
   const field = FIELD_OF_CODE[code] ?? (code === "invalid_body" ? fieldOfPath(detail) : null);
-  return field ? [{ field, message: detail, suggestion: null }] : [];
+  return field ? [{ field, message: code === "invalid_body" ? sayLimit(detail) : detail, suggestion: null }] : [];
 }
 
 /** The API names the place of a wrong value like "… - at `$.name`", deeper ones like `$.policy.ports[...]`. */
 function fieldOfPath(detail: string): string | null {
   return /`\$\.(\w+(?:\.\w+)*)[^`]*`/.exec(detail)?.[1] ?? null;
+}
+
+/** A limit of one field in words, where the API tells it in the words of its parser. */
+function sayLimit(detail: string): string {
+  const found = /Expected `(str|int|float|array)` (of length )?([<>]=) (-?[\d.]+)/.exec(detail);
+  const [, kind, , sign, limit] = found ?? [];
+  if (!kind || !limit) return detail;
+  const bound = `${limit} at ${sign === "<=" ? "most" : "least"}`;
+  switch (kind) {
+    case "str":
+      return sign === ">=" && limit === "1" ? "It may not be empty." : `It has ${limit} characters at ${sign === "<=" ? "most" : "least"}.`;
+    case "array":
+      return `There are ${bound}.`;
+    default:
+      return `It is ${bound}.`;
+  }
 }
 
 function sentenceOfStatus(status: number): string {

@@ -1596,6 +1596,26 @@ export interface paths {
         patch: operations["changeGame"];
         trace?: never;
     };
+    "/api/game/{vmid}/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a backup of a game server
+         * @description The server is stopped for it and started again; the newest backups are kept.
+         */
+        post: operations["backUpGame"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/game/{vmid}/commands": {
         parameters: {
             query?: never;
@@ -3547,7 +3567,7 @@ export interface components {
         };
         /**
          * GameBackup
-         * @description A copy of the server's folder, made before its version was changed.
+         * @description A copy of the server's folder, made before its version was changed or when somebody asked for it.
          */
         GameBackup: {
             id: string;
@@ -3601,6 +3621,8 @@ export interface components {
         GameReport: {
             /** @default [] */
             backups: components["schemas"]["GameBackup"][];
+            /** @default null */
+            backupsAnswered: number | null;
             /** @default null */
             faults: number | null;
             /** @default null */
@@ -26447,6 +26469,169 @@ export interface operations {
              *     - `game_unusable`: The template and the values make no command that anything can be started with.
              *     - `memory_too_small`: The game server needs more memory than the container has.
              */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    backUpGame: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Make a backup of a game server */
+            202: {
+                headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `not_a_game`: The container holds no game server.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
             422: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */

@@ -15,6 +15,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "workspace.retry": "Try a workspace again",
   "game.change": "Change variables of a game server",
   "game.version": "Change the version of a game server",
+  "game.backup": "Make a backup of a game server",
   "game.restore": "Go back to a backup of a game server",
   "game.verify": "Verify a game server's files",
   "game.command": "Type a command into a game server",

@@ -2,6 +2,7 @@
 import { ActionIcon, Alert, Button, Group, Stack } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMemo, useState } from "react";
+import { useSearchParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { CrossIcon, PlusIcon } from "../layout/icons";
@@ -11,6 +12,8 @@ import { ConsolePane } from "./ConsolePane";
 import classes from "./console.module.css";
 import { MAIN, useCloseTerminal, useOpenTerminal, useTerminals } from "./queries";
 import { terminalSource } from "./source";
+
+const CHOSEN = "terminal";
 
 export function TerminalsTab({ status }: { status: ContainerStatus }) {
   const mayUse = useMayStay("consoles:use", status.customerId);
@@ -31,7 +34,10 @@ function Terminals({ status }: { status: ContainerStatus }) {
   const { data: terminals } = useTerminals(vmid, connection === "online" && whyNot === null);
   const open = useOpenTerminal(vmid);
   const close = useCloseTerminal(vmid);
-  const [chosen, setChosen] = useState(MAIN);
+  const [parameters, setParameters] = useSearchParams();
+  // In the address, so that a reload comes back to the same one.
+  const chosen = parameters.get(CHOSEN) ?? MAIN;
+  const setChosen = (id: string) => setParameters(id === MAIN ? {} : { [CHOSEN]: id }, { replace: true });
   const [fresh, setFresh] = useState<string | null>(null);
 
   const known = terminals?.map((entry) => entry.id).filter((id) => id !== MAIN) ?? [];

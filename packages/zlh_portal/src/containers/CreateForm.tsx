@@ -13,8 +13,8 @@ import { useUsage } from "../customers/queries";
 import { errorsOfVariables, fieldOf } from "../games/variables";
 import { Problem } from "../layout/Problem";
 import { customersWith } from "../session/permissions";
-import { useMe } from "../session/session";
-import { CODE_SERVER } from "../addons/words";
+import { useMe, useWhyNot } from "../session/session";
+import { CODE_SERVER, describeEditor } from "../addons/words";
 import { KeyRing } from "./idempotency";
 import { complainAboutName } from "./name";
 import { useContainers, useCreateContainer } from "./queries";
@@ -60,6 +60,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const template = templates.find(({ name: each }) => each === game.template);
   const variables = template?.variables.map(({ name: each }) => each) ?? [];
   const hasEditor = addons.includes(CODE_SERVER);
+  const runsPlatform = useWhyNot("platform:manage") === null;
   const wish: CreateContainer = {
     customerId,
     kind,
@@ -71,7 +72,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
     ...wishOf(isDev ? workspace : NO_CHOICE),
   };
   const validation = useValidation(wish.runtime, wish.version);
-  const complaint = complainAboutName(name, others?.map((item) => item.name) ?? []);
+  const complaint = complainAboutName(name, others?.flatMap((item) => (item.customerId === customerId ? [item.name] : [])) ?? []);
   const unfitting = isDev ? {} : complainAboutGame(game, template);
   const known = [...FORM_FIELDS, ...(isDev ? WORKSPACE_FIELDS : [...GAME_FIELDS, ...variables.map(fieldOf)])];
   const refused = create.error ? splitByField(asApiError(create.error), known) : null;
@@ -123,7 +124,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
           {isDev && (
             <Checkbox
               label="Editor in the browser (code-server)" data-testid="code-server"
-              description={hasEditor ? "With a terminal, for you and for owners of the customer. It can be enabled and removed later as well." : "The catalog of this installation does not have it. Ask your operator."}
+              description={describeEditor(hasEditor, runsPlatform)}
               checked={hasEditor && wantsEditor} disabled={!hasEditor} error={refused?.fields["enableCodeServer"]}
               onChange={(event) => {
                 const { checked } = event.currentTarget;

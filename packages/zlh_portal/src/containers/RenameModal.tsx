@@ -10,7 +10,7 @@ export function RenameModal({ status, onClose }: { status: ContainerStatus; onCl
   const rename = usePatch(status.vmid);
   const { data: others } = useContainers();
   const [name, setName] = useState(status.name);
-  const taken = others?.flatMap((item) => (item.vmid === status.vmid ? [] : item.name)) ?? [];
+  const taken = others?.flatMap((item) => (item.vmid === status.vmid || item.customerId !== status.customerId ? [] : item.name)) ?? [];
   const refused = rename.error ? splitByField(asApiError(rename.error), ["name"]) : null;
   const complaint = complainAboutName(name, taken) ?? refused?.fields["name"] ?? refused?.rest ?? null;
   const isSendable = name.trim() !== "" && name.trim() !== status.name && complaint === null;

@@ -18,7 +18,7 @@ export function WorkspaceFields({ value, errors, onChange }: Props) {
   return (
     <div>
       <Button variant="subtle" color="gray" size="compact-sm" ml={-8} aria-expanded={isOpen} aria-controls={id} onClick={toggle} data-testid="workspace-toggle">
-        {isOpen ? "▾" : "▸"} Workspace{summary && !isOpen ? `: ${summary}` : ""}
+        {isOpen ? "▾" : "▸"} Workspace{isOpen ? "" : `: ${summary || "repository, start script, sudo"}`}
       </Button>
       <Collapse expanded={isOpen} id={id}>
         <Stack gap="md" mt="xs">

@@ -9,5 +9,7 @@ describe("complainAboutName", () => {
     ["grün", "not “ü”"],
     ["a".repeat(64), "at most 63"],
     [" api ", "already"],
+    ["API", "already"],
+    ["Äpfel", "from a to z"],
   ])("refuses %j", (name, why) => expect(complainAboutName(name, ["api"])).toContain(why));
 });

@@ -31,7 +31,7 @@ const DEGRADED: Readonly<Record<string, string>> = {
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
   agent_newer: "The agent in this container is newer than the platform. All that both know works; what only the agent knows is not shown until the platform is updated too.",
   runtime_unverified: "Files of an installed runtime are not what was installed. Verify and repair it under Runtimes.",
-  step_failed: "Something that was asked for later could not be done; what was there before goes on. Overview says which step has failed and why, and what can be done; Runtimes does for runtimes.",
+  step_failed: "A step that the container itself does not wait for has failed; everything else goes on. Overview says which one, why, and what can be done; Runtimes does for runtimes.",
   shells_differ: "Not every kind of shell finds the same commands and variables. Runtimes says which, and what is in the way.",
   agent_redirects: "The agent in this container tried to send the platform elsewhere, which no agent of ours does. Distrust what runs in it; this is shown until its next start.",
   agent_identity_unknown: "What answers at this container's address shows a key that its agent was not given, or has no more. It is not spoken to; a restart gives the agent another key.",

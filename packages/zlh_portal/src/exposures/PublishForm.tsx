@@ -1,6 +1,6 @@
 /** Publishes a port, or changes who may open one that is published. */
 import { Button, Group, Paper, Select, Stack, Text, TextInput, Title } from "@mantine/core";
-import { type SyntheticEvent, useState } from "react";
+import { type SyntheticEvent, useEffect, useRef, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { Exposure, ListeningPort } from "../api/types";
 import { Problem } from "../layout/Problem";
@@ -27,6 +27,12 @@ export function PublishForm({ vmid, published, editing, chosen, onDone }: Props)
   const [kind, setKind] = useState<Kind>(editing?.kind ?? schemeOf(chosen?.kind ?? "unknown"));
   const [expiry, setExpiry] = useState(editing?.expiresAt ? KEEP : "never");
   const [problem, setProblem] = useState<string | null>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const isAsked = editing !== null || chosen !== null;
+  // Whoever has asked in a row below sees what is left to be done: the form, ready, where the keyboard is too.
+  useEffect(() => {
+    if (isAsked) button.current?.focus();
+  }, [isAsked]);
   const refused = publish.error ? splitByField(asApiError(publish.error), ["port", "visibility", "kind", "expiresInS"]) : null;
   const change = (act: () => void) => {
     publish.reset();
@@ -48,7 +54,7 @@ export function PublishForm({ vmid, published, editing, chosen, onDone }: Props)
       },
     });
   };
-  const title = editing ? `Change port ${editing.port}` : "Publish a port";
+  const title = editing ? `Change port ${editing.port}` : chosen ? `Publish port ${chosen.port}` : "Publish a port";
   const ends = EXPIRIES.map(({ value, label }) => ({ value, label }));
   return (
     <Paper component="form" onSubmit={submit} noValidate aria-label={title}>
@@ -80,8 +86,8 @@ export function PublishForm({ vmid, published, editing, chosen, onDone }: Props)
           {describeVisibility(visibility)}{editing && " Whoever is connected now has to connect again."}
         </Text>
         <Group gap="sm">
-          <Button type="submit" loading={publish.isPending}>{editing ? "Save" : "Publish"}</Button>
-          {editing && <Button variant="default" onClick={onDone}>Cancel</Button>}
+          <Button ref={button} type="submit" loading={publish.isPending}>{editing ? "Save" : "Publish"}</Button>
+          {isAsked && <Button variant="default" onClick={onDone}>Cancel</Button>}
         </Group>
       </Stack>
     </Paper>

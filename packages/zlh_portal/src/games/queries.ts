@@ -78,6 +78,10 @@ export function useChangeVersion(vmid: number) {
   return useChange(vmid, (body: VersionWish) => take(client.POST("/api/game/{vmid}/version", { ...at(vmid), body })));
 }
 
+export function useBackUp(vmid: number) {
+  return useChange(vmid, () => take(client.POST("/api/game/{vmid}/backups", at(vmid))));
+}
+
 export function useRestore(vmid: number) {
   return useChange(vmid, (backupId: string) => take(client.POST("/api/game/{vmid}/restore", { ...at(vmid), body: { backupId } })));
 }

@@ -5,7 +5,7 @@ import { tabsOf } from "../containers/tabs";
 import { complainAboutLine, completeLine, describeUsage } from "./completion";
 import { sampleGame } from "./sample";
 import { buildGamePlots, joinPoints, rangeOf } from "./telemetry";
-import { describeIncomplete, describeInstalled, describePlayers, explainChange, explainRestore, findEntrance, findTrouble, findWork, whyNoChange, whyNoCommand } from "./words";
+import { describeIncomplete, describeInstalled, describePlayers, explainBackup, explainChange, explainRestore, findEntrance, findTrouble, findWork, whyNoBackup, whyNoChange, whyNoCommand } from "./words";
 
 const COMMANDS = [{ name: "say", usage: "<message>" }, { name: "save-all", usage: "" }, { name: "stop", usage: "" }];
 
@@ -93,6 +93,17 @@ describe("a server in words", () => {
 
   it("says that a restore loses what has come since", () => {
     expect(explainRestore({ version: "1.20" }, "yesterday")).toMatch(/replaced.*1\.20.*lost/);
+  });
+
+  it("says of a backup that players are disconnected, where there can be any", () => {
+    expect(explainBackup(true)).toContain("disconnected");
+    expect(explainBackup(false)).not.toContain("disconnected");
+  });
+
+  it("makes no backup of what is not in place", () => {
+    expect(whyNoBackup({ lifecycle: "running" }, "installing")).toContain("not in place");
+    expect(whyNoBackup({ lifecycle: "running" }, "changing")).toContain("under way");
+    expect(whyNoBackup({ lifecycle: "running" }, "installed")).toBeNull();
   });
 
   it("waits for the change before", () => {

@@ -6,7 +6,7 @@ import type { Words } from "../layout/tone";
 const STATES: Readonly<Record<GameState, Words>> = {
   installing: { label: "Installing", tone: "busy", meaning: "The files of the server are fetched; it starts by itself once they are complete." },
   installed: { label: "In place", tone: "good", meaning: "All files of this version are in the server's folder." },
-  changing: { label: "Changing", tone: "busy", meaning: "Another version or a backup is being put in place. The server is stopped for it and started afterwards." },
+  changing: { label: "Changing", tone: "busy", meaning: "Another version or a backup is being put in place, or a backup is made. The server is stopped for it and started afterwards." },
   failed: { label: "Failed", tone: "bad", meaning: "What was asked for could not be put in place. Overview says which step has failed, and why." },
 };
 
@@ -30,6 +30,11 @@ export function findEntrance(ports: readonly GamePortStatus[]): { address: strin
 export function whyNoChange({ lifecycle }: Pick<ContainerStatus, "lifecycle">, state: GameState): string | null {
   if (lifecycle === "deleting") return "The container is being deleted.";
   return state === "changing" ? "Another change is under way; wait until it is done." : null;
+}
+
+/** Return why no backup can be made now; null where one can. */
+export function whyNoBackup(status: Pick<ContainerStatus, "lifecycle">, state: GameState): string | null {
+  return state === "installing" ? "The server is not in place yet." : whyNoChange(status, state);
 }
 
 /** Return why nothing can be typed into its console now; null where it can. */
@@ -71,6 +76,12 @@ export function findWork(steps: ContainerStatus["steps"], template: string): Ste
   const mine = steps.find(({ name, state }) => name.startsWith(`install ${template} `) && (state === "running" || state === "pending"));
   if (mine?.state !== "pending") return mine ?? null;
   return steps.find(({ name, state }) => isInstall(name) && state === "running") ?? mine;
+}
+
+/** Return what making a backup costs. */
+export function explainBackup(isOn: boolean): string {
+  const kept = "The server's folder is packed as it is. Of all backups the three newest are kept.";
+  return isOn ? `${kept} The server is stopped for it, so its worlds are whole, and started again: players are disconnected.` : kept;
 }
 
 /** Return what going back to a backup costs. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from zlh_agent.games.model import GameRecord, Installed
-from zlh_agent.games.rules import is_same_version, restored_of
+from zlh_agent.games.rules import is_backed_up_next, is_same_version, restored_of
 from zlh_agent.journal.model import Occurrence
 from zlh_common.schema.game import GameBackup, WantedGame
 from zlh_common.schema.history import Fact
@@ -71,6 +71,8 @@ def tell_failure(wanted: WantedGame, record: GameRecord, *, code: str, detail: s
     if record.restoring is not None or (asked is not None and asked != record.restored):
         return Occurrence("game.restore_failed", wanted.template, f"A backup could not be restored: {detail}", facts)
     name = f"{wanted.title} {wanted.version}"
+    if installed is not None and is_backed_up_next(wanted, record, installed):
+        return Occurrence("game.backup_failed", wanted.template, f"No backup could be made: {detail}", facts)
     before = find_replaced(installed)
     if before is None or (installed is not None and is_same_version(wanted, installed)):
         return Occurrence("game.install_failed", wanted.template, f"{name} could not be installed: {detail}", facts)

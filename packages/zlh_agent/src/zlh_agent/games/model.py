@@ -94,6 +94,8 @@ class GameRecord(_Kept):
     staged: str | None = None
     backed_up_for: str | None = None
     backup: str | None = None
+    # See `backups_asked` of the wish.
+    backups_answered: int = 0
     # What the last comparison has found; None before one.
     faults: int | None = None
 

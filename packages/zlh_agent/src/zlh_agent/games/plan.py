@@ -7,13 +7,14 @@ Invariants:
 - Names are given and folders exchanged only while the server is down.
 - What was begun and cannot be told apart any more (names, the exchange) is brought to its end before anything else.
 - Another version than the one that lies there is backed up before its files are touched, where that is asked for.
+- A backup that somebody asks for is made of a version that is whole and was let start.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zlh_agent.games.model import GameRecord
+from zlh_agent.games.model import GameRecord, Installed
 from zlh_agent.games.rules import find_content, is_same_version, is_whole, restored_of
 from zlh_common.schema.game import WantedGame
 from zlh_common.schema.template import InstallScript
@@ -80,10 +81,16 @@ def plan(wanted: WantedGame, record: GameRecord) -> Act:
     content, installed = find_content(wanted), record.installed
     if installed is None or installed.content != content or installed.attempt < wanted.attempt:
         return _plan_placing(wanted, record, content)
+    return _plan_rest(wanted, record, installed)
+
+
+def _plan_rest(wanted: WantedGame, record: GameRecord, installed: Installed) -> Act:
     left = [script for script in wanted.scripts if script.name not in installed.scripts_done]
     if left:
         return RunScript(left[0])
-    return Rest() if installed.is_released else Release()
+    if not installed.is_released:
+        return Release()
+    return BackUp(installed.content) if wanted.backups_asked > record.backups_answered else Rest()
 
 
 def _plan_placing(wanted: WantedGame, record: GameRecord, content: str) -> Act:

@@ -39,6 +39,12 @@ def is_same_version(wanted: WantedGame, installed: Installed) -> bool:
     return (wanted.template, wanted.version) == (installed.template, installed.version)
 
 
+def is_backed_up_next(wanted: WantedGame, record: GameRecord, installed: Installed) -> bool:
+    """Tell whether all that is wanted lies there, and a backup of it that somebody has asked for is left."""
+    is_there = installed.content == find_content(wanted) and installed.attempt >= wanted.attempt
+    return is_there and installed.is_released and wanted.backups_asked > record.backups_answered
+
+
 def is_whole(installed: Installed | None) -> bool:
     """Tell whether all of a version is there: its files, and what its scripts make."""
     return installed is not None and set(installed.scripts) <= set(installed.scripts_done)

@@ -36,7 +36,15 @@ from zlh_agent.games.plan import (
     needs_whole_mods,
     plan,
 )
-from zlh_agent.games.rules import find_complete, find_content, may_start, restored_of, tell_hint, tell_server
+from zlh_agent.games.rules import (
+    find_complete,
+    find_content,
+    is_backed_up_next,
+    may_start,
+    restored_of,
+    tell_hint,
+    tell_server,
+)
 from zlh_agent.games.step_rules import begin_step, end_step, retry_delay_s, show_progress, wait_step
 from zlh_agent.games.works import GameWorks
 from zlh_agent.journal.model import Occurrence
@@ -199,8 +207,14 @@ class GameService:
             return None
         step = self._step
         why = step.message if step is not None and step.state is not StepState.RUNNING and step.message else ""
-        message = f"It is started once {game.title} {game.version} is in place. {why}".strip()
+        what = "its backup is made" if self._is_backing_up(game) else f"{game.title} {game.version} is in place"
+        message = f"It is started once {what}. {why}".strip()
         return ProcessReason(code="game_not_in_place", message=message)
+
+    def _is_backing_up(self, game: WantedGame) -> bool:
+        """Tell whether all that is left to be done is a backup that somebody has asked for."""
+        record = self._works.record
+        return record.installed is not None and is_backed_up_next(game, record, record.installed)
 
     # What is told
 
@@ -222,6 +236,7 @@ class GameService:
             installed_at=installed.installed_at if installed is not None else None,
             faults=record.faults if installed is not None else None,
             backups=self._works.backups,
+            backups_answered=record.backups_answered,
         )
         report = self.extend(report)
         return report if hint is None else msgspec.structs.replace(report, hint_code=hint.code, hint=hint.message)
@@ -481,4 +496,4 @@ def _is_current(installed: Installed, game: WantedGame) -> bool:
 
 def _key(wanted: WantedGame | None) -> object:
     """Return what makes one wish about files another; a port or a variable does not."""
-    return None if wanted is None else (find_content(wanted), wanted.restore, wanted.attempt)
+    return None if wanted is None else (find_content(wanted), wanted.restore, wanted.attempt, wanted.backups_asked)

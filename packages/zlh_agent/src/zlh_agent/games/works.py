@@ -241,6 +241,9 @@ class GameWorks:
         """Let the version that lies there start."""
         if (told := tell_release(wanted, self.record)) is not None:
             await self.note(told)
+        if self.record.installed is not None and self.record.installed.replaces is None:
+            # What was asked for concerned a container that is no more: nothing of it lies here.
+            await self.keep(backups_answered=wanted.backups_asked)
         await self.keep_installed(is_released=True)
 
     async def verify(self) -> int:
@@ -300,7 +303,7 @@ class GameWorks:
         about = GameBackup(id=backup_id, version=installed.version, made_at=self._clock.now(), size=size)
         await asyncio.to_thread(self._store.keep_backup, KeptBackup(about=about, installed=installed))
         await self.note(tell_backup(installed, about))
-        await self.keep(backed_up_for=find_content(wanted), backup=backup_id)
+        await self.keep(backed_up_for=find_content(wanted), backup=backup_id, backups_answered=wanted.backups_asked)
         await self._read_backups()
         await self._remove_outlived(installed, needed=[wanted.restore, backup_id])
 

@@ -244,19 +244,26 @@ def _describe(built: Built) -> str:
 
 
 class _ProgressPrinter:
-    """Shows progress on a terminal in one line, and says nothing where there is none."""
+    """Shows progress on a terminal in one line, and elsewhere with a line for each phase of an archive."""
 
     def __init__(self) -> None:
         self._shown = ""
 
     def show(self, progress: Progress) -> None:
         if not sys.stderr.isatty():
+            self._show_phase(f"{progress.archive}: {progress.phase}\n")
             return
         share = f" {100 * progress.done // progress.total:3d} %" if progress.total else ""
         line = f"{progress.archive}: {progress.phase}{share}"
         if line != self._shown:
             end = "\r" if progress.phase in {"built", "kept"} else ""
             sys.stderr.write("\r\x1b[2K" + ("" if end else line))
+            sys.stderr.flush()
+            self._shown = line
+
+    def _show_phase(self, line: str) -> None:
+        if line != self._shown:
+            sys.stderr.write(line)
             sys.stderr.flush()
             self._shown = line
 

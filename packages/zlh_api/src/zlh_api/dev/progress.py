@@ -1,4 +1,7 @@
-"""What `make dev` shows while it sets up: a line per step, live on a terminal, plain in a log."""
+"""What `make dev` shows while it sets up: a line per step, live on a terminal, plain in a log.
+
+On a terminal a step that is under way says what it is at; a log has a line when it begins and one when it ends.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 T = TypeVar("T")
+DETAIL_CHARS = 60
 
 
 class Progress:
@@ -22,6 +26,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._running: dict[str, float] = {}
+        self._details: dict[str, str] = {}
         self._live = Live(get_renderable=self._render, console=console, transient=True, refresh_per_second=10)
 
     def __enter__(self) -> Self:
@@ -38,6 +43,8 @@ class Progress:
         """Show `name` while `work` is under way, and how long it took."""
         began = time.monotonic()
         self._running[name] = began
+        if not self._console.is_terminal:
+            self._console.print(f"  … {name}")
         try:
             result = await work
         except BaseException:
@@ -45,9 +52,15 @@ class Progress:
             raise
         finally:
             del self._running[name]
+            self._details.pop(name, None)
         seconds = time.monotonic() - began
         self._console.print(Text.assemble(("  ✓ ", "bold green"), f"{name:<46}", (f"{seconds:6.1f} s", "dim")))
         return result
+
+    def tell(self, name: str, detail: str) -> None:
+        """Show what a step that is under way has come to."""
+        if name in self._running:
+            self._details[name] = detail
 
     def note(self, text: str) -> None:
         """Print something that people should know."""
@@ -56,5 +69,7 @@ class Progress:
     def _render(self) -> Table:
         table = Table.grid(padding=(0, 1))
         for name, began in self._running.items():
-            table.add_row(" ", Spinner("dots"), f"{name:<45}", Text(f"{time.monotonic() - began:6.1f} s", style="dim"))
+            took = Text(f"{time.monotonic() - began:6.1f} s", style="dim")
+            detail = Text(self._details.get(name, "")[:DETAIL_CHARS], style="dim")
+            table.add_row(" ", Spinner("dots"), f"{name:<45}", took, detail)
         return table

@@ -61,6 +61,9 @@ DOMAIN = "localhost"
 DEV_RECIPES = ("node", "go", "java", "python", "deno")
 # Game servers that run without anybody's terms; packed once everything is up, since npm fetches 500 MB for one of them.
 DEV_GAMES = ("flying-squid", "minetest")
+ARTIFACTS = "Artifacts: runtimes, hashed and signed"
+LEFT_OUT = "left out: "
+BUILD_LOG = "artifacts-build.log"
 
 
 class HomeNotWritable(ZlhError):
@@ -147,9 +150,10 @@ async def run_stack(home_path: Path) -> int:
                 if not await _finish_unless(stop, starting):
                     return 130
             parts = starting.result()
-            _print_welcome(console, home, time.monotonic() - began)
+            games = [] if os.environ.get("ZLH_DEV_RECIPES", "").split() else [GamePacker(home, console)]
+            _print_welcome(console, home, time.monotonic() - began, packs_games=bool(games))
             async with asyncio.TaskGroup() as group:
-                keepers = [group.create_task(part.supervise()) for part in parts]
+                keepers = [group.create_task(part.supervise()) for part in (*parts, *games)]
                 await stop.wait()
                 for keeper in keepers:
                     keeper.cancel()
@@ -180,7 +184,7 @@ async def _start(
     stack.push_async_callback(postgres.stop)
     async with asyncio.TaskGroup() as group:
         address = group.create_task(progress.step("PostgreSQL", postgres.ensure_started()))
-        group.create_task(progress.step("Artifacts: runtimes, hashed and signed", _publish_artifacts(home, progress)))
+        group.create_task(progress.step(ARTIFACTS, _publish_artifacts(home, progress)))
         group.create_task(_build_portal(home, progress))
         real = group.create_task(_prepare_containers(home, driver, progress))
     config = _write_config(home, ports, address.result().dsn, real.result())
@@ -200,8 +204,7 @@ async def _start(
     await progress.step("Login", _write_dev_file(home, ports, config))
     stack.callback(home.dev_file.unlink, missing_ok=True)
     keeper = PostgresKeeper(postgres)
-    games = [] if os.environ.get("ZLH_DEV_RECIPES", "").split() else [GamePacker(home)]
-    return [artifacts, traefik, api, keeper, *games]
+    return [artifacts, traefik, api, keeper]
 
 
 async def _prepare_containers(home: Home, driver: DevDriver, progress: Progress) -> RealContainers | None:
@@ -217,10 +220,14 @@ async def _publish_artifacts(home: Home, progress: Progress) -> None:
     place = ["--dir", str(home.artifacts)]
     keys = ["--keys", str(home.artifact_keys)]
     await _command(home, "artifacts", "init", *place, *keys)
-    printed = await _command(home, "artifacts", "build", *place, *_wanted_recipes())
-    for line in printed.splitlines():
-        if line.startswith("left out: "):
-            progress.note(line.removeprefix("left out: "))
+
+    def tell(line: str) -> None:
+        if line.startswith(LEFT_OUT):
+            progress.note(line.removeprefix(LEFT_OUT))
+        else:
+            progress.tell(ARTIFACTS, line)
+
+    await _command(home, "artifacts", "build", *place, *_wanted_recipes(), tell=tell)
     await _command(home, "artifacts", "publish", *place, *keys)
 
 
@@ -230,13 +237,14 @@ def _wanted_recipes() -> list[str]:
     return named or ["--where-possible", *DEV_RECIPES]
 
 
-async def _command(home: Home, *arguments: str) -> str:
-    """Run one of our own commands and return what it printed; raise CommandFailed with that.
+async def _command(home: Home, *arguments: str, tell: Callable[[str], None] = lambda _line: None) -> None:
+    """Run one of our own commands, and tell each line that it prints; raise CommandFailed with all of them.
 
     Whoever is cancelled ends it, with all that it has started.
     """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-u",
         "-m",
         "zlh_api",
         *arguments,
@@ -245,17 +253,21 @@ async def _command(home: Home, *arguments: str) -> str:
         stderr=asyncio.subprocess.STDOUT,
         process_group=0,
     )
+    assert child.stdout is not None
+    printed: list[str] = []
     try:
-        printed, _ = await child.communicate()
+        with (home.logs / BUILD_LOG).open("a", buffering=1) as log_file:
+            async for line in child.stdout:
+                printed.append(line.decode("utf-8", "replace"))
+                log_file.write(printed[-1])
+                tell(printed[-1].rstrip())
+        await child.wait()
     finally:
         if child.returncode is None:
             os.killpg(child.pid, signal.SIGTERM)
             await child.wait()
-    with (home.logs / "artifacts-build.log").open("ab") as log_file:
-        log_file.write(printed)
     if child.returncode != 0:
-        raise CommandFailed(command=" ".join(arguments[:2]), output=printed.decode("utf-8", "replace"))
-    return printed.decode("utf-8", "replace")
+        raise CommandFailed(command=" ".join(arguments[:2]), output="".join(printed))
 
 
 class CommandFailed(ZlhError):
@@ -334,17 +346,33 @@ class PostgresKeeper:
 class GamePacker:
     """Packs the game servers that are offered without being named, and publishes them; what is packed stays so."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, console: Console) -> None:
         self._home = home
+        self._console = console
+        self._left_out: list[str] = []
 
     async def supervise(self) -> None:
-        """Do it once; without them everything else goes on, so a failure is only written down."""
+        """Do it once, and say what came of it; without them everything else goes on."""
         place = ["--dir", str(self._home.artifacts)]
         try:
-            await _command(self._home, "artifacts", "build", *place, "--where-possible", *DEV_GAMES)
+            build = ("artifacts", "build", *place, "--where-possible", *DEV_GAMES)
+            await _command(self._home, *build, tell=self._note)
             await _command(self._home, "artifacts", "publish", *place, "--keys", str(self._home.artifact_keys))
         except CommandFailed as error:
             log.warning("games.not_packed", error=error.detail)
+            self._say(f"Game servers could not be packed: {error.detail}")
+            return
+        for each in self._left_out:
+            self._say(f"Left out: {each}")
+        if len(self._left_out) < len(DEV_GAMES):
+            self._say("Game servers are packed, and can be created.")
+
+    def _note(self, line: str) -> None:
+        if line.startswith(LEFT_OUT):
+            self._left_out.append(line.removeprefix(LEFT_OUT))
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _artifact_server(home: Home, ports: DevPorts, real: RealContainers | None) -> Service:
@@ -471,7 +499,7 @@ def _load_operator(home: Home) -> dict[str, str]:
     return found
 
 
-def _print_welcome(console: Console, home: Home, seconds: float) -> None:
+def _print_welcome(console: Console, home: Home, seconds: float, *, packs_games: bool) -> None:
     dev = json.loads(home.dev_file.read_text())
     console.print(f"\n[bold green]ZLH is up[/] after {seconds:.1f} s.\n")
     for name, value in (
@@ -482,6 +510,8 @@ def _print_welcome(console: Console, home: Home, seconds: float) -> None:
         ("Logs", str(home.logs)),
     ):
         console.print(f"  [dim]{name:<13}[/]{value}", highlight=False, soft_wrap=True)
+    if packs_games:
+        console.print("\n[dim]Game servers are being packed; this says when they can be created.[/]")
     console.print("\n[dim]`make demo` in another terminal shows it at work. Ctrl-C stops everything.[/]")
 
 

@@ -23,6 +23,7 @@ class GameWish(msgspec.Struct, frozen=True, kw_only=True):
     eula: EulaAgreement | None = None
     backs_up: bool = True
     restore: BackupId | None = None
+    backups_asked: int = 0
     # As in WantedGame, and how often the server was started by somebody.
     attempt: int = 0
     starts: int = 0

@@ -63,6 +63,7 @@ def render_game(wish: GameWish, *, memory_mib: int, address: str, power: Literal
         backup_without=template.backup_without,
         backs_up=wish.backs_up,
         restore=wish.restore,
+        backups_asked=wish.backups_asked,
         attempt=wish.attempt,
     )
 

@@ -32,6 +32,7 @@ from zlh_common.schema.game import (
     Telemetry,
 )
 from zlh_common.schema.game_refusals import CommandNotTaken, GameNotRunning
+from zlh_common.schema.mod_refusals import GameFilesChanging
 
 ONE = "/api/game/{vmid}"
 LIMIT = page_limit(default=50, high=200)
@@ -84,6 +85,9 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
         call.note("acceptEula", call.body.accept_eula or None)
         return await service.change_version(call.container, call.body, asked_by=call.caller.user_id)
 
+    async def back_up(call: Call) -> GameDetail:
+        return await service.back_up(call.container)
+
     async def restore(call: Call) -> GameDetail:
         call.note("backup", call.body.backup_id)
         return await service.restore(call.container, call.body)
@@ -111,6 +115,20 @@ def _version_endpoints(service: GameService) -> list[Endpoint]:
             act="game.version",
             creates=True,
             example={"version": "1.21"},
+        ),
+        Endpoint(
+            "POST",
+            f"{ONE}/backups",
+            change,
+            back_up,
+            "Make a backup of a game server",
+            response=GameDetail,
+            status=202,
+            refusals=(NotAGame, BeingDeleted, AgentTooOld, GameFilesChanging),
+            about="The server is stopped for it and started again; the newest backups are kept.",
+            name="backUpGame",
+            act="game.backup",
+            creates=True,
         ),
         Endpoint(
             "POST",

@@ -7,6 +7,8 @@ from typing import TypeVar
 from urllib.parse import urlencode
 from uuid import UUID
 
+import msgspec
+
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, decode_report
 from zlh_api.agents.routes import find_agent
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
@@ -36,6 +38,7 @@ from zlh_common.schema.game import (
     CommandAnswer,
     GameDetail,
     GameReport,
+    GameState,
     PatchGame,
     Players,
     PlayerSessions,
@@ -44,6 +47,7 @@ from zlh_common.schema.game import (
     Telemetry,
 )
 from zlh_common.schema.game_refusals import CommandNotTaken, GameNotRunning
+from zlh_common.schema.mod_refusals import GameFilesChanging
 from zlh_common.schema.process import ProcessNotRunning, ProcessSwitchedOff
 from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
@@ -108,6 +112,21 @@ class GameService:
             memory_mib = current.resources.memory_mib
             chosen = choose_next_version(self._catalog, game, wish, memory_mib=memory_mib, agreement=agreement)
             return _join(current, chosen)
+
+        return self.detail(await self._containers.change_game(container, change))
+
+    async def back_up(self, container: Container) -> GameDetail:
+        """Want a backup of what lies there; raise NotAGame, AgentTooOld, GameFilesChanging."""
+        find_game(container)
+
+        def change(current: Container, game: GameWish) -> tuple[GameWish, tuple[RuntimeWish, ...]]:
+            told = find_report(current)
+            if told is not None and told.backups_answered is None:
+                raise AgentTooOld("make backups because somebody asks")
+            state = decide_state(game, told, agents_steps(current))
+            if told is None or told.version is None or state is GameState.CHANGING:
+                raise GameFilesChanging
+            return msgspec.structs.replace(game, backups_asked=game.backups_asked + 1), current.runtimes
 
         return self.detail(await self._containers.change_game(container, change))
 

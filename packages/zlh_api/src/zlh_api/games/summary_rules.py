@@ -73,4 +73,5 @@ def decide_state(game: GameWish, told: GameReport | None, steps: Sequence[Step])
     if told is None or told.version is None:
         return GameState.INSTALLING
     is_there = told.version == game.version.version and told.template == game.template
-    return GameState.INSTALLED if is_there and not is_under_way else GameState.CHANGING
+    is_backup_due = told.backups_answered is not None and game.backups_asked > told.backups_answered
+    return GameState.INSTALLED if is_there and not is_under_way and not is_backup_due else GameState.CHANGING

@@ -60,12 +60,14 @@ class WantedGame(Report):
     backs_up: bool = True
     # The backup whose contents must be there, since somebody went back to it; and how often somebody did.
     restore: BackupId | None = None
+    # How often somebody has asked for a backup of what lies there.
+    backups_asked: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     # Raised to have what has failed tried again, files placed anew and a backup restored once more.
     attempt: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
 class GameBackup(Report):
-    """A copy of the server's folder, made before its version was changed."""
+    """A copy of the server's folder, made before its version was changed or when somebody asked for it."""
 
     id: BackupId
     # The version that it is of.
@@ -96,6 +98,8 @@ class GameReport(Report):
     # Files of the version that differ from their hashes, as the last look found; null before one.
     faults: Count | None = None
     backups: Annotated[tuple[GameBackup, ...], Meta(max_length=64)] = ()
+    # Which of `backups_asked` was answered last; null of an agent that makes none because somebody asks.
+    backups_answered: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     players: PlayersSeen | None = None
     # What the last line that a template knows said about why it ended.
     hint_code: Annotated[str, Meta(max_length=64)] | None = None

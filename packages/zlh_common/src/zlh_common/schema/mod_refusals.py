@@ -32,7 +32,7 @@ class GameFilesChanging(ZlhError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The files of the game server are being changed; its mods can be changed once its version is in place."
+            "The files of the game server are being put in place or backed up; try again once that is through."
         )
 
 

@@ -29,6 +29,8 @@ from zlh_api.artifacts.tree import hash_file
 FETCH_TIMEOUT_S = 300
 INSTALL_TIMEOUT_S = 1800
 LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
+# Where distributions keep the settings of npm for all users; it need not be there.
+GLOBAL_SETTINGS = Path("/etc/npmrc")
 # 2020-01-01, for what writes a time into what it makes.
 SOURCE_DATE = "1577836800"
 _SPECIAL_BITS = 0o7000
@@ -88,8 +90,10 @@ class FromNpm:
             "SOURCE_DATE_EPOCH": SOURCE_DATE,
             "CFLAGS": compiler,
             "CXXFLAGS": compiler,
-            # How this user's npm reaches its registry, as pip's own settings are used for wheels.
+            # How npm of this user and machine reaches its registry, as pip's own settings are used for wheels.
+            # This npm would look for those of the machine beside itself.
             "npm_config_userconfig": str(user_settings),
+            "npm_config_globalconfig": str(GLOBAL_SETTINGS),
             "npm_config_cache": str(work / "npm"),
             # Headers of the node that it will run on, in place of a download.
             "npm_config_nodedir": str(node),
