@@ -57,7 +57,7 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
       </Paper>
       <Paper>
         <Title order={2} mb="xs" ref={title} tabIndex={-1} className={classes["title"] ?? ""}>Published ports</Title>
-        {query.isPending && <Skeleton h={40} aria-label="Loading the ports" />}
+        {query.isPending && <Skeleton h={40} role="status" aria-label="Loading the ports" />}
         {exposures?.length === 0 && <Text size="sm" c="dimmed">None yet. Start a program that listens on a port, and publish that port here.</Text>}
         {exposures && exposures.length > 0 && (
           <ul className={classes["list"]} aria-label="Published ports">
