@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Error, Page, Route, expect
+from playwright.async_api import Browser, Error, Locator, Page, Route, ViewportSize, expect
 
 from e2e.browser import PATIENCE_MS, sign_in
 from e2e.stack import Stack
@@ -30,6 +30,15 @@ WAITING = ".mantine-Skeleton-root:visible, .mantine-Loader-root:visible"
 OF_PLATFORM = (
     "standing", "containers", "nodes", "journal", "edge", "agents", "catalog", "customers", "users", "audit-log",
 )  # fmt: skip
+
+# Twice as large in a window of 1280: whatever stands in it has half of the room.
+ZOOMED: ViewportSize = {"width": 640, "height": 450}
+SIDEWAYS = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+# What tells a chosen one from its neighbours where the system chooses all colours: lines, since backgrounds are gone.
+LINES = """element => {
+  const {outlineStyle, borderBottomWidth, borderBottomColor} = getComputedStyle(element);
+  return [outlineStyle, borderBottomWidth, borderBottomColor].join(" ");
+}"""
 
 Open = Callable[[str, int], Awaitable[Page]]
 
@@ -53,6 +62,8 @@ def seen(browser: Browser) -> Open:
 async def look(page: Page, where: str) -> list[str]:
     """Return what is seriously wrong with the page as it is now."""
     found: list[str] = await page.evaluate(LOOK, TAGS)
+    wide, room = await page.evaluate(SIDEWAYS)
+    found += [f"it is {wide} px wide, of {room}"] if wide > room else []
     return [f"{where}: {each}" for each in found]
 
 
@@ -78,7 +89,37 @@ async def test_nothing_serious_is_wrong_with_any_page(
         await page.goto(f"{stack.dev['portalUrl']}/{path}")
         await rest(page)
         wrong += await look(page, path)
+        if width > ZOOMED["width"]:
+            await page.set_viewport_size(ZOOMED)
+            wide, room = await page.evaluate(SIDEWAYS)
+            wrong += [f"{path}: zoomed, it is {wide} px wide, of {room}"] if wide > room else []
+            await page.set_viewport_size({"width": width, "height": 900})
     assert not wrong, "\n".join(wrong)
+
+
+async def test_what_is_chosen_is_told_by_lines_where_colours_are_forced(seen: Open, stack: Stack, vmid: int) -> None:
+    """With the system's own colours a chosen tab, page and choice differ from the others, and a switch has an edge."""
+    page = await seen("light", 1280)
+    await page.emulate_media(forced_colors="active")
+    await sign_in(page, stack)
+    portal = stack.dev["portalUrl"]
+    await page.goto(f"{portal}/containers/{vmid}/overview")
+    await rest(page)
+    tabs = page.get_by_role("tab")
+    assert await lines_of(tabs.filter(has_text="Overview")) != await lines_of(tabs.filter(has_text="Files"))
+    nav = page.get_by_role("navigation", name="Main").get_by_role("link")
+    assert await lines_of(nav.filter(has_text="Containers")) != await lines_of(nav.filter(has_text="Catalog"))
+    assert "0px" not in await lines_of(page.locator(".mantine-Switch-track"))
+    await page.goto(f"{portal}/containers/new")
+    await rest(page)
+    sizes = page.locator(".mantine-SegmentedControl-label")
+    assert await lines_of(sizes.filter(has_text="Usual")) != await lines_of(sizes.filter(has_text="Large"))
+
+
+async def lines_of(element: Locator) -> str:
+    """Return the lines that stand around an element."""
+    found: str = await element.first.evaluate(LINES)
+    return found
 
 
 def pages_of(vmid: int) -> list[str]:
