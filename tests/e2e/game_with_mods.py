@@ -60,8 +60,10 @@ TEMPLATE = GameTemplate(
 )
 
 
-def publish_blocks(stack: Stack) -> None:
-    """Have the platform sign the template into its catalog, in two versions of the server; blocks."""
+def publish_blocks(
+    stack: Stack, *, name: str = "blocks", title: str = "Blocks", template: GameTemplate = TEMPLATE
+) -> None:
+    """Have the platform sign a template into its catalog, in two versions of the server; blocks."""
     tree = Tree(stack.home / "artifacts")
     content = PROGRAM.read_bytes()
     target = tree.folder / SERVED
@@ -72,15 +74,15 @@ def publish_blocks(stack: Stack) -> None:
         path="server.py", urls=(SERVED,), size=len(content), hash=f"sha256:{hashlib.sha256(content).hexdigest()}"
     )
     versions = tuple(
-        TemplateVersion(version=name, default=name == "1.0", files=(file,), game_version="1.21.8")
-        for name in ("2.0", "1.0")
+        TemplateVersion(version=number, default=number == "1.0", files=(file,), game_version="1.21.8")
+        for number in ("2.0", "1.0")
     )
     tree.write_template(
         TemplateRecord(
-            name="blocks",
-            title="Blocks",
+            name=name,
+            title=title,
             source=MojangSource(),
-            template=TEMPLATE,
+            template=template,
             versions=versions,
             digest="0" * 64,
             resolved_at=datetime.now(UTC),

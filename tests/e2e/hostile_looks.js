@@ -47,5 +47,12 @@
     const wide = [...document.querySelectorAll("main *")].filter((each) => each.children.length === 0 && each.getBoundingClientRect().right > clientWidth + 1);
     wrong.push(`${scrollWidth} px of ${clientWidth}: ${wide.slice(0, 4).map(({ outerHTML }) => brief(outerHTML)).join(" ")}`);
   }
+
+  // Neither is a window wider than itself, nor a page without end: what is long is cut, and seen whole where one asks.
+  for (const each of document.querySelectorAll("[role=dialog]"))
+    if (each.scrollWidth > each.clientWidth + 1) wrong.push(`a window of ${each.clientWidth} px holds ${each.scrollWidth}`);
+  for (const each of document.querySelectorAll("main p, main dd, main li, main h1, main h2, [role=dialog] p, [role=dialog] li"))
+    if (each.querySelector("ul, ol, dl, pre, form, section, [data-testid=said-whole]") === null && each.getBoundingClientRect().height > 1000)
+      wrong.push(`${Math.round(each.getBoundingClientRect().height)} px of ${brief(each.textContent)}`);
   return wrong;
 }

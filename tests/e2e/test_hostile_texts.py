@@ -11,17 +11,22 @@ from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, ex
 
 from e2e.browser import PATIENCE_MS, sign_in
 from e2e.hostile_containers import taken_over
+from e2e.hostile_games import blocks_on_offer, hostile_game, hostile_modrinth, modrinth
 from e2e.hostile_looks import Watch
 from e2e.stack import Stack
-from e2e.test_accessible import rest
+from e2e.test_accessible import WAITING, rest
 from fakes.hostile_agent import END
-from fakes.hostile_words import ELSEWHERE, TEXTS
+from fakes.hostile_words import ELSEWHERE, NAMES, TEXTS
 
+__all__ = ["blocks_on_offer", "hostile_game", "hostile_modrinth", "modrinth"]
 pytestmark = [pytest.mark.real("chromium", "portal"), pytest.mark.timeout(900)]
 
 OF_DEV = (
     "overview", "processes", "processes/web", "terminal", "files", "metrics", "history", "ports", "runtimes", "addons",
     "settings",
+)  # fmt: skip
+OF_GAME = (
+    "overview", "game", "mods", "processes", "processes/server", "files", "metrics", "history", "ports", "settings",
 )  # fmt: skip
 OF_PLATFORM = ("standing", "customers", "users", "agents", "edge", "audit-log")
 NARROW: ViewportSize = {"width": 390, "height": 844}
@@ -43,14 +48,6 @@ ATTEMPTS = {
 }
 LOG = "hostile.log"
 MINE = "what I had copied"
-
-
-def _may_stand(letter: str) -> bool:
-    return letter.isprintable()
-
-
-# As somebody may call a customer, give a reason or name a token: one line without controls, of 64 characters.
-NAMES = tuple(name for text in TEXTS if (name := "".join(filter(_may_stand, text))[:64].strip()))
 
 
 @pytest.fixture
@@ -93,10 +90,59 @@ async def test_whatever_an_agent_says_is_shown_and_does_nothing(
     wrong = await watch.look("the list")
     wrong += await walk(page, watch, f"{stack.dev['portalUrl']}/containers/{hostile_vmid}", OF_DEV)
     wrong += await walk(page, watch, f"{stack.dev['portalUrl']}/platform", OF_PLATFORM)
+    address = f"{stack.dev['portalUrl']}/containers/{hostile_vmid}"
+    wrong += await see_whole(page, watch, f"{address}/overview")
     assert await page.evaluate("navigator.clipboard.readText()") == MINE
     # Whoever looks at what was printed answers nothing of it: that would be typed into a shell.
     assert "typed" not in await asyncio.to_thread((tmp_path / LOG).read_text)
     assert not wrong, "\n".join(wrong)
+
+
+async def test_whatever_a_game_and_its_mods_say_is_shown_and_does_nothing(
+    page: Page, stack: Stack, hostile_game: int
+) -> None:
+    """Every tab of a game server and every window of it stays, whatever its template, its agent and Modrinth say."""
+    await page.set_viewport_size(NARROW)
+    watch = Watch(page.context, page)
+    await sign_in(page, stack)
+    address = f"{stack.dev['portalUrl']}/containers/{hostile_game}"
+    wrong = await walk(page, watch, address, OF_GAME)
+    wrong += await open_windows(
+        page, watch, f"{address}/game", ("Change the version", "Restore the backup of", "Rename")
+    )
+    await page.get_by_test_id("command").fill("list")
+    await page.get_by_role("button", name="Send").click()
+    await expect(page.get_by_test_id("answers")).to_contain_text("> list")
+    await page.get_by_role("button", name="Verify its files").click()
+    await expect(page.get_by_role("button", name="Place them again")).to_be_visible()
+    wrong += await watch.look("what it answers")
+    wrong += await open_windows(page, watch, f"{address}/mods", ("Update all", "Update ", "Remove ", "Install "))
+    assert not wrong, "\n".join(wrong)
+
+
+async def see_whole(page: Page, watch: Watch, address: str) -> list[str]:
+    """Return what is wrong once a text that was cut is asked for whole: it scrolls by itself and the page stays."""
+    await page.goto(address)
+    await rest(page)
+    await page.get_by_test_id("said-more").first.click()
+    await expect(page.get_by_test_id("said-whole")).to_be_visible()
+    return await watch.look("a whole text")
+
+
+async def open_windows(page: Page, watch: Watch, address: str, buttons: tuple[str, ...]) -> list[str]:
+    """Return what is wrong with windows that the first button of each name opens; each is closed with Escape."""
+    wrong: list[str] = []
+    await page.goto(address)
+    await rest(page)
+    window = page.get_by_role("dialog")
+    for button in buttons:
+        await page.get_by_role("button", name=button).first.click()
+        await expect(window).to_be_visible()
+        await expect(window.locator(WAITING)).to_have_count(0)
+        wrong += await watch.look(f"window {button}")
+        await page.keyboard.press("Escape")
+        await expect(window).to_be_hidden()
+    return wrong
 
 
 @pytest.fixture
@@ -125,7 +171,26 @@ async def test_whatever_people_call_things_is_shown_and_does_nothing(
     wrong += await walk(page, watch, portal, ("customers", "containers/new", "account/tokens"))
     for customer in customers:
         wrong += await walk(page, watch, f"{portal}/customers/{customer}", ("members", "settings", "audit-log"))
+    wrong += await make_and_delete_token(page, watch, portal)
     assert not wrong, "\n".join(wrong)
+
+
+async def make_and_delete_token(page: Page, watch: Watch, portal: str) -> list[str]:
+    """Return what is wrong with a token of a hostile name: its form, its secret, and the question before its end."""
+    await page.goto(f"{portal}/account/tokens")
+    await page.get_by_role("button", name="Make a token").first.click()
+    await page.get_by_label("Name", exact=True).fill(NAMES[0])
+    wrong = await watch.look("the form of a token")
+    await page.get_by_role("button", name="Make the token").click()
+    await expect(page.get_by_test_id("token-made")).to_be_visible()
+    wrong += await watch.look("a token that was made")
+    await page.get_by_role("button", name="Delete the token").first.click()
+    window = page.get_by_role("dialog")
+    await expect(window).to_be_visible()
+    wrong += await watch.look("window of a token's end")
+    await window.get_by_role("button", name="Delete", exact=True).click()
+    await expect(window).to_be_hidden()
+    return wrong
 
 
 async def make(stack: Stack, name: str) -> str:

@@ -18,14 +18,14 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from fakes.hostile_words import ELSEWHERE, HostileWords
+from fakes.hostile_words import ALL, ELSEWHERE, HostileWords
 from zlh_common.schema import console_wire as wire
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
 from zlh_common.schema.files import FileEntry, FileOperations, FileRoots, FileSearch, FileUploads, Folder
 from zlh_common.schema.game import CommandAnswer, GameReport, Players, PlayerSessions, Telemetry
 from zlh_common.schema.lists import Items
 from zlh_common.schema.metrics import Metrics
-from zlh_common.schema.mods import ModsReport
+from zlh_common.schema.mods import ChangeProgress, ModsReport
 from zlh_common.schema.problem import Problem
 from zlh_common.schema.runtime import RuntimeUsers, RuntimeVerification
 from zlh_common.schema.spec import AgentSpec
@@ -81,11 +81,16 @@ class HostileAgent:
             "/files/stat": FileEntry, "/files/operations": FileOperations, "/files/search": FileSearch,
             "/files/uploads": FileUploads, "/game": GameReport, "/game/players": Players,
             "/game/players/history": PlayerSessions, "/game/telemetry": Telemetry, "/mods": ModsReport,
+            "/mods/changes/{id}": ChangeProgress,
         }  # fmt: skip
         for path, shape in routes.items():
             application.router.add_get(path, _telling(self, shape))
-        application.router.add_post("/runtimes/{name}/{version}/verify", _telling(self, RuntimeVerification))
-        application.router.add_post("/game/commands", _telling(self, CommandAnswer))
+        acts = {
+            "/runtimes/{name}/{version}/verify": RuntimeVerification, "/game/commands": CommandAnswer,
+            "/game/verify": GameReport, "/mods/verify": ModsReport, "/mods/changes": ChangeProgress,
+        }  # fmt: skip
+        for path, shape in acts.items():
+            application.router.add_post(path, _telling(self, shape))
         application.router.add_get("/healthz", _healthz)
         application.router.add_get("/status", self._tell_status)
         application.router.add_put("/spec", self._take_spec)
@@ -105,10 +110,15 @@ class HostileAgent:
             {
                 "FileEntry.name": words.file_name,
                 "AgentStatus.protocol_version": PROTOCOL_VERSION,
+                # By which it is known that the API hears this program.
+                "AgentStatus.agent_version": ALL,
                 "AgentStatus.owner": self._owner,
                 "AgentStatus.spec_generation": generation,
                 "AgentStatus.observed_generation": generation,
                 "GameReport.template": game.template if game else "a",
+                # What is wanted is in place, or its windows would wait for a change.
+                "GameReport.version": game.version if game else "1",
+                "ChangeProgress.state": "failed",
                 "FileEntry.kind": "file",
                 "FileRoot.name": (f"root-{number}" for number in itertools.count()).__next__,
                 "Happening.kind": "hostile.happened",
@@ -129,7 +139,8 @@ class HostileAgent:
         """Return its report; each process that is wanted is one of those that it tells of."""
         words = self.words()
         wanted = [*self._spec.processes, *([self._spec.game.process] if self._spec.game else [])]
-        named = [HostileWords({"ProcessStatus.name": each.name}).make(ProcessStatus) for each in wanted]
+        told = [{"ProcessStatus.name": each.name, "ProcessStatus.state": "running"} for each in wanted]
+        named = [HostileWords(each).make(ProcessStatus) for each in told]
         report = words.make(AgentStatus)
         return decode(encode(_replaced(report, processes=(*named, *report.processes))), AgentStatus)
 

@@ -41,7 +41,22 @@ LETTERS: Final = (
 )
 CONTROLS: Final = ("\x1b]0;taken\x07", "\x1b]52;c;dGFrZW4=\x07", "\x1b[31m\x1b[2J", "\x9b31m\x85\x7f\x08\r\n\t")
 TEMPLATE: Final = "{{constructor.constructor('window.hostile=1')()}}"
-TEXTS: Final = (*MARKUP, *ADDRESSES, *LETTERS, *CONTROLS, "W" * 150, TEMPLATE)
+# What looks like the end of a text (a report with a real one is refused as a whole); and lines and digits without end.
+NUL: Final = "a\u2400b\\0c\\x00%00"
+LINES: Final = "\n".join(["a line"] * 40)
+DIGITS: Final = "7" * 5000
+TEXTS: Final = (*MARKUP, *ADDRESSES, *LETTERS, *CONTROLS, "W" * 150, TEMPLATE, NUL, LINES, DIGITS)
+ALL: Final = " ".join(TEXTS[:-1])
+# One of so many long texts is of digits alone: a report of nothing else would be larger than what is taken.
+_LONG_EVERY: Final = 40
+
+
+def _may_stand(letter: str) -> bool:
+    return letter.isprintable()
+
+
+# As somebody may call a customer, give a reason or name a token: one line without controls, of 64 characters.
+NAMES: Final = tuple(dict.fromkeys(name for text in TEXTS if (name := "".join(filter(_may_stand, text))[:64].strip())))
 # What is true of a field that is held to a form, by that form.
 _FORMS: Final[Mapping[str, str]] = {
     r"^[a-z][a-z0-9-]*$(?!\n)": "a" * 32,
@@ -73,7 +88,8 @@ class HostileWords:
     def text(self, limit: int | None = None) -> str:
         """Return a hostile text of so many characters at most."""
         if limit is None or limit > 4000:
-            return f"{next(self._turn)} " + " ".join(TEXTS)
+            turn = next(self._turn)
+            return f"{turn} {ALL if turn % _LONG_EVERY else DIGITS[:limit]}"
         return TEXTS[next(self._turn) % len(TEXTS)][:limit]
 
     def file_name(self) -> str:

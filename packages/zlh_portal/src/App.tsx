@@ -28,7 +28,7 @@ const queries = makeQueryClient();
 
 const router = createBrowserRouter([
   {
-    element: <Suspense fallback={<Center h="100vh"><Loader aria-label="Loading" /></Center>}><Outlet /></Suspense>,
+    element: <Suspense fallback={<Center h="100vh"><Loader role="status" aria-label="Loading" /></Center>}><Outlet /></Suspense>,
     errorElement: <BrokenPage />,
     children: [
       { path: "/login", element: <LoginPage /> },

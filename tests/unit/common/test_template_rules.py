@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from fakes.game_offers import make_template, make_version
 from zlh_common.schema.process import HangPolicy, LineProbe, LogProbe, ProcessPolicy, ReadyPolicy, TcpProbe
 from zlh_common.schema.template import (
+    BooleanVariable,
     ChoiceVariable,
     ConsoleCommand,
+    Eula,
     FileEdit,
     GameTemplate,
     Hint,
@@ -120,6 +122,12 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("pattern_gap_missing", {"presence": Presence(joined=("joined",), left=("{name} left",))}),
     ("pattern_gap_missing", {"presence": Presence(identified=("{name} is known",))}),
     ("pattern_gap_missing", {"ticks": Ticks(command="tps", answer="TPS")}),
+    ("text_unseen", {"summary": "a\x00b"}),
+    ("text_unseen", {"eula": Eula(title="a\nb", url="https://example.org/")}),
+    ("text_unseen", {"mods": ModSupport(folder="mods", loaders=("a",), title="\u202esdom")}),
+    ("text_unseen", {"variables": (BooleanVariable(name="a", title="A", description="\x1b[31m", default=True),)}),
+    ("text_unseen", {"hints": (Hint(line="a", code="a", message="b\x00"),)}),
+    ("text_unseen", {"commands": (ConsoleCommand(name="stop", usage="stop\t"),)}),
     ("edit_twice", {"edits": (*SOUND.edits, *SOUND.edits)}),
     ("edit_format_differs", {"edits": (*SOUND.edits, FileEdit(path="server.properties", format="ini", set={"a": 1}))}),
     ("edit_key_empty", {"edits": (FileEdit(path="a", format="plain", set={" ": "v"}),)}),
@@ -137,6 +145,11 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 def test_each_fault_is_told_by_its_code(code: str, fields: dict[str, Any]) -> None:
     """One thing wrong is that one thing, or a few that come with it."""
     assert code in codes(changed(**fields))
+
+
+def test_a_title_that_is_not_seen_is_told() -> None:
+    """A NUL in the title would be refused by the database, once somebody creates a server of it."""
+    assert "text_unseen" in {problem.code for problem in find_template_problems(SOUND, title="a\x00b")}
 
 
 def of_version(**fields: Any) -> TemplateVersion:

@@ -55,12 +55,13 @@ class TemplateProblem:
 
 
 def find_template_problems(
-    template: GameTemplate, versions: Sequence[TemplateVersion] = ()
+    template: GameTemplate, versions: Sequence[TemplateVersion] = (), *, title: str = ""
 ) -> tuple[TemplateProblem, ...]:
-    """Return everything that is wrong with a template, and with its versions where they are given."""
+    """Return everything that is wrong with a template, and with its title and its versions where they are given."""
     return tuple(
         problem
         for found in (
+            _find_texts(template, title),
             _find_variables(template),
             _find_ports(template),
             _find_placeholders(template, versions),
@@ -74,6 +75,29 @@ def find_template_problems(
         )
         for problem in found
     )
+
+
+def _find_texts(template: GameTemplate, title: str) -> Iterator[TemplateProblem]:
+    """Whatever people read is one line of letters that are seen: no database keeps a NUL, no page shows a control."""
+    for where, text in _list_texts(template, title):
+        if not text.isprintable():
+            message = "The text has control characters, or letters that are not seen."
+            yield TemplateProblem("text_unseen", where, message)
+
+
+def _list_texts(template: GameTemplate, title: str) -> Iterator[tuple[str, str]]:
+    yield "title", title
+    yield "summary", template.summary
+    if template.eula:
+        yield "eula.title", template.eula.title
+    if template.mods:
+        yield "mods.title", template.mods.title
+    for variable in template.variables:
+        yield f"variables.{variable.name}", variable.title + variable.description
+    for hint in template.hints:
+        yield f"hints.{hint.code}", hint.message
+    for command in template.commands:
+        yield f"commands.{command.name!r}", command.name + command.usage
 
 
 def _find_variables(template: GameTemplate) -> Iterator[TemplateProblem]:

@@ -1,8 +1,6 @@
 /** One addon of a container: how it is, the way into it, its versions, and what can be done with them. */
 import { Badge, Group, Paper, Text, Title, Tooltip } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useState } from "react";
-import { asApiError } from "../api/problem";
 import type { AddonStatus, ContainerStatus, RuntimeVerification } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
 import { Name } from "../layout/Name";
@@ -18,6 +16,7 @@ import { VerificationResult } from "../runtimes/VerificationResult";
 import { OpenEditor } from "./OpenEditor";
 import { useRemoveAddon, useRepairAddon, useRollbackAddon, useUpgradeAddon, useVerifyAddon } from "./queries";
 import { describeAddon, titleOfAddon } from "./words";
+import { tellProblem } from "../layout/tell";
 
 interface Props {
   status: ContainerStatus;
@@ -29,7 +28,7 @@ interface Props {
 }
 
 function complain(title: string) {
-  return (error: unknown) => void notifications.show({ color: "red", title, message: asApiError(error).detail });
+  return tellProblem(title);
 }
 
 export function AddonCard({ status, addon, versions, mayChange, reason }: Props) {

@@ -1,7 +1,5 @@
 /** Services of the platform in a dev container, such as an editor in the browser. */
 import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
-import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { useAddonCatalog } from "../catalog/queries";
 import { ActionButton } from "../layout/ActionButton";
@@ -12,6 +10,7 @@ import { useRights } from "../session/session";
 import { AddonCard } from "./AddonCard";
 import { useAddons, useEnableAddon } from "./queries";
 import { CODE_SERVER, titleOfAddon } from "./words";
+import { tellProblem } from "../layout/tell";
 
 export function AddonsTab({ status }: { status: ContainerStatus }) {
   const query = useAddons(status);
@@ -29,7 +28,7 @@ export function AddonsTab({ status }: { status: ContainerStatus }) {
       {status.addons.map((addon) => (
         <AddonCard key={addon.name} status={status} addon={addon} versions={groups.find(({ name }) => name === addon.name) ?? null} mayChange={mayChange} reason={reason} />
       ))}
-      {!isThere && (offers ? <Offer status={status} isOffered={offers.some(({ name }) => name === CODE_SERVER)} mayChange={mayChange} reason={reason} /> : <Skeleton h={120} />)}
+      {!isThere && (offers ? <Offer status={status} isOffered={offers.some(({ name }) => name === CODE_SERVER)} mayChange={mayChange} reason={reason} /> : <Skeleton h={120} role="status" aria-label="Loading the offers" />)}
     </Stack>
   );
 }
@@ -37,7 +36,7 @@ export function AddonsTab({ status }: { status: ContainerStatus }) {
 function Offer({ status, isOffered, mayChange, reason }: { status: ContainerStatus; isOffered: boolean; mayChange: boolean; reason: string | null }) {
   const enable = useEnableAddon(status);
   const act = () =>
-    enable.mutate(CODE_SERVER, { onError: (error) => notifications.show({ color: "red", title: "It was not enabled", message: asApiError(error).detail }) });
+    enable.mutate(CODE_SERVER, { onError: tellProblem("It was not enabled") });
   return (
     <Paper data-testid="addon-offer">
       <Title order={2} mb="xs">{titleOfAddon(CODE_SERVER)} <Text span size="sm" c="dimmed" fw={400}>{CODE_SERVER}</Text></Title>

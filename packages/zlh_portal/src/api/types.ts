@@ -29,6 +29,7 @@ export type QuotaUse = Schemas["QuotaUse"];
 export type FleetAgents = Schemas["FleetAgents"];
 export type Rollout = Schemas["Rollout"];
 export type RolloutDetail = Schemas["RolloutDetail"];
+export type StartRollout = Schemas["StartRollout"];
 export type RolloutMember = Schemas["RolloutMember"];
 export type Session = Schemas["Session"];
 export type TokenMade = Schemas["TokenMade"];

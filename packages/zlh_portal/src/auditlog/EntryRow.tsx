@@ -10,6 +10,7 @@ import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
 import { describeOutcome, findSubject, nameAct, nameActor, nameCredential } from "./acts";
 import classes from "./auditlog.module.css";
+import { Said } from "../layout/Said";
 
 interface Props {
   entry: AuditEntry;
@@ -35,8 +36,8 @@ export function EntryRow({ entry, customers, people, isMixed, onNarrow }: Props)
             <span className={classes["arrow"]} data-open={isOpen || undefined} aria-hidden="true">›</span>{nameAct(entry.act)}
           </UnstyledButton>
           <Text size="xs" c="dimmed" component="div" className={classes["about"] ?? ""}>
-            {subject && (subject.to === null ? <Name text={subject.text} /> : <Anchor component={Link} to={subject.to} inherit><Name text={subject.text} /></Anchor>)}
-            {customer !== null && <>{subject && " · "}{entry.customerId === null ? customer : <Anchor component={Link} to={`/customers/${entry.customerId}`} inherit><Name text={customer} /></Anchor>}</>}
+            {subject && (subject.to === null ? <Name text={subject.text} /> : <Anchor component={Link} to={subject.to} inherit underline="always"><Name text={subject.text} /></Anchor>)}
+            {customer !== null && <>{subject && " · "}{entry.customerId === null ? customer : <Anchor component={Link} to={`/customers/${entry.customerId}`} inherit underline="always"><Name text={customer} /></Anchor>}</>}
           </Text>
         </div>
         <div className={classes["cell"]}>
@@ -62,7 +63,7 @@ function Details({ entry, people, onNarrow }: { entry: AuditEntry; people: Reado
         {subject !== null && <Fact name="About"><Name text={subject} /> <Button size="compact-xs" variant="default" onClick={() => onNarrow(subject)}>Show only this</Button></Fact>}
         {entry.status !== null && <Fact name="Answer"><span className="numbers">{entry.status}</span>{entry.code !== null && <> · <span className="mono">{entry.code}</span></>}</Fact>}
         <Fact name="From">{entry.address === null ? "Not known" : <span className="mono">{entry.address}</span>}</Fact>
-        {Object.entries(entry.details).map(([name, value]) => <Fact key={name} name={<Name text={name} />}><Name text={people.get(value) ?? value} /></Fact>)}
+        {Object.entries(entry.details).map(([name, value]) => <Fact key={name} name={<Name text={name} />}><Said text={people.get(value) ?? value} /></Fact>)}
         {actor.userId !== null && <Fact name="User"><span className="mono">{actor.userId}</span></Fact>}
         {actor.credentialId !== null && <Fact name={actor.byToken ? "Token" : "Session"}><span className="mono">{actor.credentialId}</span></Fact>}
         {entry.requestId !== null && <Fact name="Request"><span className="mono" data-testid="request-id">{entry.requestId}</span> <CopyButton text={entry.requestId} what="the request id" /></Fact>}

@@ -52,7 +52,7 @@ function Offer({ code, invitation }: { code: string; invitation: InvitationSeen 
         </Text>
         <Text size="xs" c="dimmed" mt={4} component="div">The invitation ends <TimeUntil time={expiresAt} ended="now" />.</Text>
       </Paper>
-      {isPending ? <Skeleton h={120} /> : me ? <Join code={code} invitation={invitation} signedIn={me.user.email} /> : hasAccount ? <SignInFirst email={email} /> : <ChoosePassword code={code} invitation={invitation} />}
+      {isPending ? <Skeleton h={120} role="status" aria-label="Loading" /> : me ? <Join code={code} invitation={invitation} signedIn={me.user.email} /> : hasAccount ? <SignInFirst email={email} /> : <ChoosePassword code={code} invitation={invitation} />}
     </Stack>
   );
 }

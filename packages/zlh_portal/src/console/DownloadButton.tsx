@@ -1,10 +1,9 @@
 /** Saves everything that is kept of a console's output as a file. */
 import { Button } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useEffect, useRef, useState } from "react";
-import { asApiError } from "../api/problem";
 import { type Download, PAGE_BYTES, percentOf, START_DOWNLOAD, takePage } from "./history";
 import type { ReadHistory } from "./source";
+import { tellProblem } from "../layout/tell";
 
 export function DownloadButton({ readHistory, fileName }: { readHistory: ReadHistory; fileName: string }) {
   const [percent, setPercent] = useState<number | null>(null);
@@ -19,7 +18,7 @@ export function DownloadButton({ readHistory, fileName }: { readHistory: ReadHis
       const { parts } = await fetchAll(readHistory, controller.signal, setPercent);
       if (!controller.signal.aborted) save(parts, fileName);
     } catch (error) {
-      if (!controller.signal.aborted) notifications.show({ color: "red", title: "The output was not saved", message: asApiError(error).detail });
+      if (!controller.signal.aborted) tellProblem("The output was not saved")(error);
     }
     setPercent(null);
   };

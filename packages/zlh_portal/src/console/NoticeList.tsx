@@ -4,6 +4,7 @@ import { CrossIcon } from "../layout/icons";
 import { isolate } from "../layout/words";
 import classes from "./console.module.css";
 import type { Notice } from "./notices";
+import { Said } from "../layout/Said";
 
 export function NoticeList({ notices, onDismiss }: { notices: readonly Notice[]; onDismiss: (id: number) => void }) {
   // The region is there before the first notice, or a screen reader would not read that out.
@@ -11,8 +12,8 @@ export function NoticeList({ notices, onDismiss }: { notices: readonly Notice[];
     <div className={classes["notices"]} role="status" aria-live="polite" aria-label="Notices">
       {notices.map(({ id, message }) => (
         <div key={id} className={classes["notice"]} data-testid="terminal-notice">
-          <span className={classes["words"]}>{isolate(message)}</span>
-          <ActionIcon size="sm" variant="subtle" color="gray" ml="auto" aria-label={`Dismiss: ${message}`} onClick={() => onDismiss(id)}><CrossIcon /></ActionIcon>
+          <span className={classes["words"]}><Said text={message} /></span>
+          <ActionIcon size="sm" variant="subtle" color="gray" ml="auto" aria-label={`Dismiss: ${isolate(message)}`} onClick={() => onDismiss(id)}><CrossIcon /></ActionIcon>
         </div>
       ))}
     </div>

@@ -7,6 +7,7 @@ import { SearchIcon } from "../layout/icons";
 import classes from "./console.module.css";
 import { byteLength, CONTEXT_BYTES, cutExcerpt } from "./history";
 import type { ReadHistory } from "./source";
+import { Said } from "../layout/Said";
 
 // The API names no more of them.
 const MOST = 1000;
@@ -54,7 +55,7 @@ export function SearchPanel({ path, readHistory, onClose }: Props) {
           <CloseButton size="sm" ml="auto" aria-label="Close the search" onClick={onClose} />
         </Group>
       </form>
-      {found.error && <Text size="xs" c="red" mt={6} role="alert">{asApiError(found.error).detail}</Text>}
+      {found.error && <Text size="xs" c="red" mt={6} role="alert"><Said text={asApiError(found.error).detail} /></Text>}
       {matches.length >= MOST && <Text size="xs" c="dimmed" mt={4}>There are more; these are the {MOST} oldest. A longer text finds fewer.</Text>}
       {matches[at] !== undefined && <Match path={path} readHistory={readHistory} match={matches[at]} length={byteLength(needle)} />}
     </div>
@@ -74,7 +75,7 @@ function Match({ path, readHistory, match, length }: MatchProps) {
     queryKey: ["console-page", path, match, length], staleTime: "static",
     queryFn: ({ signal }) => readHistory({ from, limit: match - from + length + CONTEXT_BYTES }, signal),
   });
-  if (page.error) return <Text size="xs" c="red" mt={6} role="alert">{asApiError(page.error).detail}</Text>;
+  if (page.error) return <Text size="xs" c="red" mt={6} role="alert"><Said text={asApiError(page.error).detail} /></Text>;
   if (!page.data) return <pre className={classes["excerpt"]} aria-busy="true"> </pre>;
   const excerpt = cutExcerpt(page.data, match, length);
   if (!excerpt) return <Text size="xs" c="dimmed" mt={6}>This part is no longer kept.</Text>;

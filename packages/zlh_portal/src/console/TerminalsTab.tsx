@@ -1,9 +1,7 @@
 /** The terminals of a container side by side as tabs. */
 import { ActionIcon, Alert, Button, Group, Stack } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useMemo, useState } from "react";
 import { useSearchParams } from "react-router";
-import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { CrossIcon, PlusIcon } from "../layout/icons";
 import { MayNot } from "../session/MayNot";
@@ -12,6 +10,7 @@ import { ConsolePane } from "./ConsolePane";
 import classes from "./console.module.css";
 import { MAIN, useCloseTerminal, useOpenTerminal, useTerminals } from "./queries";
 import { terminalSource } from "./source";
+import { tellProblem } from "../layout/tell";
 
 const CHOSEN = "terminal";
 
@@ -44,7 +43,7 @@ function Terminals({ status }: { status: ContainerStatus }) {
   // The one just opened has its tab at once; the list says it a moment later.
   const ids = [MAIN, ...known, ...(fresh !== null && !known.includes(fresh) ? [fresh] : [])];
   const label = (id: string) => (id === MAIN ? "Main" : `Terminal ${ids.indexOf(id) + 1}`);
-  const tell = (title: string) => (error: unknown) => notifications.show({ color: "red", title, message: asApiError(error).detail });
+  const tell = tellProblem;
 
   const add = () =>
     open.mutate(undefined, {

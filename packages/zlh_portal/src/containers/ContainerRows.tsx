@@ -24,7 +24,7 @@ export function ContainerRows({ items, names }: RowsProps) {
         <span>Name</span><span>State</span><span>Runtimes</span><span>Address</span><span>Created</span>
       </div>
       {items.length > ALL_SHOWN ? (
-        <Suspense fallback={<Skeleton h={620} aria-label="Loading the rows" />}><ManyRows items={items} names={names} /></Suspense>
+        <Suspense fallback={<Skeleton h={620} role="status" aria-label="Loading the rows" />}><ManyRows items={items} names={names} /></Suspense>
       ) : (
         <ul className={classes["list"]} aria-label="Containers">
           {items.map((status) => <li key={status.vmid}><ContainerRow status={status} customer={names?.get(status.customerId) ?? null} /></li>)}

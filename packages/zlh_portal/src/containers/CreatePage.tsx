@@ -36,7 +36,7 @@ export function CreatePage() {
       ) : error ? (
         <Problem error={error} title="What there is to choose from cannot be read" onRetry={retry} />
       ) : (
-        <Paper><Stack>{[60, 60, 60, 36].map((height, row) => <Skeleton key={row} h={height} />)}</Stack></Paper>
+        <Paper><Stack role="status" aria-label="Loading the form">{[60, 60, 60, 36].map((height, row) => <Skeleton key={row} h={height} />)}</Stack></Paper>
       )}
     </Stack>
   );

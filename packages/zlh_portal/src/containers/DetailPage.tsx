@@ -95,7 +95,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
             <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>
           ))}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md"><WhereBroken key={tab}><Suspense fallback={<Skeleton h={420} />}>{isAsking ? <Skeleton h={420} /> : PARTS[tab](status)}</Suspense></WhereBroken></Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><WhereBroken key={tab}><Suspense fallback={<Skeleton h={420} role="status" aria-label="Loading" />}>{isAsking ? <Skeleton h={420} role="status" aria-label="Loading" /> : PARTS[tab](status)}</Suspense></WhereBroken></Tabs.Panel>
       </Tabs>
     </Stack>
   );

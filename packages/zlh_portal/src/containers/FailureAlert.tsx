@@ -1,7 +1,5 @@
 /** Why a container is not well, and what can be done about it. */
 import { Alert, Button, Code, Group, Stack, Text } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
-import { asApiError } from "../api/problem";
 import type { ContainerStatus, Step } from "../api/types";
 import { useServerNow } from "../layout/clock";
 import { Name } from "../layout/Name";
@@ -12,6 +10,8 @@ import { usePower } from "./queries";
 import { describeDegradation, findTroubles } from "./states";
 import { isOfRuntime, titleOf } from "./stepNames";
 import { tellTries } from "./timeline";
+import { Said } from "../layout/Said";
+import { tellProblem } from "../layout/tell";
 
 export function FailureAlert({ status }: { status: ContainerStatus }) {
   const { provisioningError: failure } = status;
@@ -22,7 +22,7 @@ export function FailureAlert({ status }: { status: ContainerStatus }) {
       {failure && <Failure status={status} failure={failure} />}
       {troubles.length > 0 && (
         <Alert color="orange" title="Not everything works" data-testid="degraded">
-          {troubles.map((reason) => <Text key={reason} size="sm">{describeDegradation(reason)}</Text>)}
+          {troubles.map((reason) => <Text key={reason} size="sm"><Said text={describeDegradation(reason)} /></Text>)}
         </Alert>
       )}
     </Stack>
@@ -35,7 +35,7 @@ function Failure({ status, failure }: { status: ContainerStatus; failure: NonNul
   return (
     <Alert color="red" title={`“${isolate(titleOf(failure.step))}” has failed`} role="alert" data-testid="failure">
       {step && <Text size="xs" mb={4}>Step {at + 1} of {status.steps.length}</Text>}
-      <Text size="sm" style={{ overflowWrap: "anywhere" }}><Name text={failure.message} /></Text>
+      <Text size="sm" style={{ overflowWrap: "anywhere" }}><Said text={failure.message} /></Text>
       <Text size="sm" mt={6}>{adviseOn(failure.code, failure.step, status.lifecycle)}</Text>
       <Group mt={6} gap="sm">
         {step && <Retry status={status} step={step} />}
@@ -54,7 +54,7 @@ function Retry({ status, step }: { status: ContainerStatus; step: Step }) {
   const isOffered = may.power && step.state === "failed" && !isOfRuntime(step.name);
   const retry = () =>
     power.mutate(status.power === "on" ? "start" : "stop", {
-      onError: (error) => notifications.show({ color: "red", title: "It was not tried again", message: asApiError(error).detail }),
+      onError: tellProblem("It was not tried again"),
     });
   return (
     <>

@@ -107,5 +107,5 @@ function ListSkeleton() {
 }
 
 function FilterSkeleton() {
-  return <Skeleton flex="1 1 150px" maw={210} h={36} />;
+  return <Skeleton flex="1 1 150px" maw={210} h={36} role="status" aria-label="Loading the filter" />;
 }

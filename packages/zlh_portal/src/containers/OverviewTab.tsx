@@ -18,6 +18,7 @@ import { StepsTimeline } from "./StepsTimeline";
 import { splitSteps } from "./timeline";
 import { hasWorkspace } from "./workspace";
 import { WorkspaceCard } from "./WorkspaceCard";
+import { Said } from "../layout/Said";
 
 export function OverviewTab({ status }: { status: ContainerStatus }) {
   const { first, later } = splitSteps(status);
@@ -31,7 +32,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
             <dl className={classes["facts"]}>
               <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : tellWhyNot(status)}</Fact>
               <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
-              {status.agent && <Fact name="Agent's version"><Name text={status.agent.version} />{tellFixed(status.agent)}</Fact>}
+              {status.agent && <Fact name="Agent's version"><Said text={status.agent.version} />{tellFixed(status.agent)}</Fact>}
               <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
               <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>
               <Fact name="Created"><TimeAgo time={status.createdAt} /></Fact>

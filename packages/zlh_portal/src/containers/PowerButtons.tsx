@@ -1,13 +1,13 @@
 /** Start, stop and restart; only what makes sense now can be pressed. Kill, which loses work, asks once more first. */
 import { Button, Group } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { notifications } from "@mantine/notifications";
-import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { type Power, usePower } from "./queries";
 import { offerPower, whyNoPower } from "./states";
+import { isolate } from "../layout/words";
+import { tellProblem } from "../layout/tell";
 
 const LABELS: readonly [Power, string][] = [["start", "Start"], ["restart", "Restart"], ["stop", "Stop"]];
 
@@ -18,7 +18,7 @@ export function PowerButtons({ status, mayKill }: { status: ContainerStatus; may
   const act = (wish: Power) =>
     power.mutate(wish, {
       onSuccess: close,
-      onError: (error) => notifications.show({ color: "red", title: `It did not ${wish}`, message: asApiError(error).detail }),
+      onError: tellProblem(`It did not ${wish}`),
     });
   const whyNot = whyNoPower(status);
   if (whyNot !== null && status.lifecycle === "stopped") return <ActionButton reason={whyNot} onClick={() => act("start")}>Start</ActionButton>;
@@ -35,7 +35,7 @@ export function PowerButtons({ status, mayKill }: { status: ContainerStatus; may
       {mayKill && offers.kill && <Button variant="light" color="red" onClick={open}>Kill</Button>}
       {isAsking && (
         <ConfirmModal
-          title={`Kill ${status.name}?`} action="Kill now" isPending={power.isPending} onConfirm={() => act("kill")} onClose={close}
+          title={`Kill ${isolate(status.name)}?`} action="Kill now" isPending={power.isPending} onConfirm={() => act("kill")} onClose={close}
           meaning="It is off at once: no program in it can save its work first. Its files stay as they are at that moment, and it stays off until somebody starts it."
         />
       )}

@@ -9,6 +9,7 @@ import { useRights, useWhyNot } from "../session/session";
 import classes from "./containers.module.css";
 import { describeCertificate, isCheckLost, type LinkRow, mayCheckAgain, renderChain, summarizeChain } from "./proof";
 import { useCheck, useProof } from "./queries";
+import { Said } from "../layout/Said";
 
 const ICONS = { holds: <CheckIcon />, broken: <CrossIcon />, doubtful: <WarnIcon />, unknown: null, skipped: null } as const;
 
@@ -53,7 +54,7 @@ function Link({ row }: { row: LinkRow }) {
       <Text span size="xs" c={isWrong ? "red" : "dimmed"} lh="20px" aria-hidden="true">{row.word}</Text>
       {row.state !== "holds" && (row.message ?? row.advice) && (
         <div className={classes["more"]}>
-          {row.message && <Text size="xs" c={isWrong ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}>{row.message}</Text>}
+          {row.message && <Text size="xs" c={isWrong ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}><Said text={row.message} /></Text>}
           {row.advice && <Text size="xs" c="dimmed" mt={2}>{row.advice}</Text>}
         </div>
       )}

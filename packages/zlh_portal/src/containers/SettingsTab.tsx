@@ -12,6 +12,7 @@ import { SizeSection } from "./SizeSection";
 import { StateBadge } from "./StateBadge";
 import { describeLifecycle } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
+import { WhileMay } from "../session/WhileMay";
 
 export function SettingsTab({ status }: { status: ContainerStatus }) {
   const may = useRights(status);
@@ -25,9 +26,10 @@ export function SettingsTab({ status }: { status: ContainerStatus }) {
       </Paper>
     );
   }
-  if (!may.change) return <MayNot permission="containers:change" customerId={status.customerId} />;
   return (
     <Stack maw={720} gap="md">
+      <MayNot permission="containers:change" customerId={status.customerId} />
+      <WhileMay may={may.change}>
       <Section title="Name">
         <Group justify="space-between" gap="sm">
           <Text size="sm" style={{ overflowWrap: "anywhere" }}>{status.name}</Text>
@@ -43,6 +45,7 @@ export function SettingsTab({ status }: { status: ContainerStatus }) {
       </Section>
       <Section title="Size"><SizeSection status={status} /></Section>
       <Section title="Delete"><DeleteSection status={status} /></Section>
+      </WhileMay>
     </Stack>
   );
 }

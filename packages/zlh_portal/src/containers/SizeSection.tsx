@@ -32,7 +32,7 @@ export function SizeSection({ status }: { status: ContainerStatus }) {
       ) : limits.error ? (
         <Problem error={limits.error} title="What can be asked for cannot be read" onRetry={() => void limits.refetch()} />
       ) : (
-        <Skeleton h={160} />
+        <Skeleton h={160} role="status" aria-label="Loading the sizes" />
       )}
     </Stack>
   );

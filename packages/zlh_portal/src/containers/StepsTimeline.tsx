@@ -7,6 +7,7 @@ import { Name } from "../layout/Name";
 import { capitalize, showUnseen } from "../layout/words";
 import classes from "./containers.module.css";
 import { isTicking, type Row, renderRows, summarize } from "./timeline";
+import { Said } from "../layout/Said";
 
 export function StepsTimeline({ status }: { status: ContainerStatus }) {
   const { steps } = status;
@@ -68,7 +69,7 @@ function StepMore({ row }: { row: Row }) {
   return (
     <div className={classes["more"]}>
       {row.percent !== null && row.state === "running" && <Progress value={row.percent} size="xs" mt={6} aria-label={`${row.title}: ${row.percent} %`} />}
-      {row.message && <Text size="xs" c={hasFailed ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}><Name text={row.message} /></Text>}
+      {row.message && <Text size="xs" c={hasFailed ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}><Said text={row.message} /></Text>}
       {row.tries && <Text size="xs" c="dimmed" className="numbers" data-testid="tries">{capitalize(row.tries)}</Text>}
       {row.exitCode !== null && <Text size="xs" c="dimmed">Exit code {row.exitCode}</Text>}
       {row.output && (

@@ -1,10 +1,12 @@
 /** What goes when a container is deleted, as the portal knows it; pure. */
 import type { ContainerStatus, Exposure } from "../api/types";
+import { isolateOdd, shortenName } from "../layout/words";
 import { describeSize } from "./sizes";
 import { describeRuntimes } from "./states";
 
 // More names than these are counted.
 const NAMED = 6;
+const NAME_CHARS = 40;
 
 /** Return a line for each kind of thing that is lost. */
 export function listLosses(status: ContainerStatus, exposures: readonly Exposure[]): string[] {
@@ -28,5 +30,6 @@ function count(number: number, one: string, many: string): string {
 
 function nameSome(names: readonly string[]): string {
   const rest = names.length - NAMED;
-  return rest > 0 ? `${names.slice(0, NAMED).join(", ")} and ${rest} more` : names.join(", ");
+  const named = names.slice(0, NAMED).map((name) => isolateOdd(shortenName(name, NAME_CHARS))).join(", ");
+  return rest > 0 ? `${named} and ${rest} more` : named;
 }

@@ -1,8 +1,11 @@
 /** The two axes of a container in words that people understand; pure. */
 import type { Connection, ContainerStatus, Lifecycle } from "../api/types";
 import type { Words } from "../layout/tone";
-import { isolate } from "../layout/words";
+import { isolateOdd, shortenName, isolate } from "../layout/words";
 import { findResize, parseRuntimeStep } from "./stepNames";
+
+// Letters of a name and a version together; one that is longer is no runtime of the catalog.
+const MOST_RUNTIME = 60;
 
 const LIFECYCLE: Readonly<Record<Lifecycle, Words>> = {
   provisioning: { label: "Setting up", tone: "busy", meaning: "The container is being made." },
@@ -128,7 +131,7 @@ export function describeRuntimes(status: ContainerStatus): string {
   const { runtimes } = status;
   const defaults = runtimes.filter((entry) => entry.default);
   const others = runtimes.length - defaults.length;
-  const named = defaults.map((entry) => `${entry.name} ${entry.version}`).join(", ");
+  const named = defaults.map((entry) => isolateOdd(shortenName(`${entry.name} ${entry.version}`, MOST_RUNTIME))).join(", ");
   if (named) return others > 0 ? `${named} and ${others} more` : named;
   const pending = status.steps.flatMap(({ name }) => {
     const step = parseRuntimeStep(name);

@@ -65,7 +65,7 @@ function One({ id, tab }: { id: string; tab: Tab }) {
         <Tabs.List className={classes["tabs"] ?? ""} aria-label="About this customer">
           {Object.entries(TABS).map(([key, { label }]) => <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>)}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} />}>{TABS[tab].show(customer)}</Suspense></Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} role="status" aria-label="Loading" />}>{TABS[tab].show(customer)}</Suspense></Tabs.Panel>
       </Tabs>
       {query.error && <Problem error={query.error} title="What is shown may be old" onRetry={() => void query.refetch()} />}
     </Stack>

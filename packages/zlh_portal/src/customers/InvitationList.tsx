@@ -19,7 +19,7 @@ export function InvitationList({ customer }: { customer: Customer }) {
   return (
     <Section title="Open invitations">
       {query.error && <Problem error={query.error} title="The invitations cannot be listed" onRetry={() => void query.refetch()} />}
-      {query.isPending && <Skeleton h={44} aria-label="Loading the invitations" />}
+      {query.isPending && <Skeleton h={44} role="status" aria-label="Loading the invitations" />}
       {query.data?.length === 0 && <Text size="sm" c="dimmed" data-testid="no-invitations">None. Whoever is invited stands here until they have joined.</Text>}
       {query.data && query.data.length > 0 && (
         <ul className={rows["list"]} aria-label="Open invitations" style={{ marginInline: -16, marginBottom: -8 }}>

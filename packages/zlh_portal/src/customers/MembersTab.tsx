@@ -11,6 +11,7 @@ import { InvitationList } from "./InvitationList";
 import { InviteForm } from "./InviteForm";
 import { MemberRow } from "./MemberRow";
 import { useMembers } from "./queries";
+import { WhileMay } from "../session/WhileMay";
 
 export function MembersTab({ customer }: { customer: Customer }) {
   const query = useMembers(customer.id);
@@ -29,11 +30,11 @@ export function MembersTab({ customer }: { customer: Customer }) {
         </Paper>
       )}
       <LoadMore query={query} label="Load more members" />
-      {mayManage && (
+      <WhileMay may={mayManage}>
         <Section title="Invite somebody" about="They get a link, and choose a password if they have no account yet.">
           <InviteForm customer={customer} />
         </Section>
-      )}
+      </WhileMay>
       {mayManage && <InvitationList customer={customer} />}
     </Stack>
   );

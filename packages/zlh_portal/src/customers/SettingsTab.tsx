@@ -13,6 +13,7 @@ import { MayNot } from "../session/MayNot";
 import { useWhyNot } from "../session/session";
 import { useDeleteCustomer, useRenameCustomer, useResumeCustomer, useSuspendCustomer } from "./queries";
 import { SuspendModal } from "./SuspendModal";
+import { WhileMay } from "../session/WhileMay";
 
 export function SettingsTab({ customer }: { customer: Customer }) {
   const mayManage = useWhyNot("customer:manage", customer.id) === null;
@@ -20,7 +21,7 @@ export function SettingsTab({ customer }: { customer: Customer }) {
   return (
     <Stack gap="md" maw={720}>
       <MayNot permission="customer:manage" customerId={customer.id} />
-      {mayManage && <Section title="Name"><RenameForm key={customer.name} customer={customer} /></Section>}
+      <WhileMay may={mayManage}><Section title="Name"><RenameForm key={customer.name} customer={customer} /></Section></WhileMay>
       {mayGovern && <Section title="Suspension"><Suspension customer={customer} /></Section>}
       {mayGovern && <Section title="Delete"><DeleteForm customer={customer} /></Section>}
     </Stack>

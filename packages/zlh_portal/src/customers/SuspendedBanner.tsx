@@ -3,6 +3,7 @@ import { Alert, Text } from "@mantine/core";
 import { Name } from "../layout/Name";
 import { useMe } from "../session/session";
 import { useCustomer } from "./queries";
+import { Said } from "../layout/Said";
 
 interface Props {
   customerId: string;
@@ -17,7 +18,7 @@ export function SuspendedBanner({ customerId, isSuspended = false }: Props) {
   if (!isToldSo || customer?.suspended === false) return null;
   return (
     <Alert color="orange" role="status" data-testid="suspended" title={customer ? <><Name text={customer.name} /> is suspended</> : "This customer is suspended"}>
-      {customer?.suspendedReason && <Text size="sm" style={{ overflowWrap: "anywhere", whiteSpace: "pre-line" }} data-testid="suspended-reason"><Name text={customer.suspendedReason} /></Text>}
+      {customer?.suspendedReason && <Text size="sm" style={{ overflowWrap: "anywhere", whiteSpace: "pre-line" }} data-testid="suspended-reason"><Said text={customer.suspendedReason} /></Text>}
       <Text size="sm" mt={4}>Its containers are off, and their files are kept. Nothing can be changed or opened until the platform's operator resumes it.</Text>
     </Alert>
   );

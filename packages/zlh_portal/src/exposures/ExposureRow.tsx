@@ -1,8 +1,6 @@
 /** One published port; taking it back asks once more, since somebody may be using the address. */
 import { Badge, Button, Group, Text, Tooltip } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useState } from "react";
-import { asApiError } from "../api/problem";
 import type { Exposure } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { TimeUntil } from "../layout/TimeUntil";
@@ -10,6 +8,7 @@ import { useMe } from "../session/session";
 import { describeViewers } from "./access";
 import classes from "./exposures.module.css";
 import { useUnpublish } from "./queries";
+import { tellProblem } from "../layout/tell";
 
 interface Props {
   vmid: number;
@@ -26,7 +25,7 @@ export function ExposureRow({ vmid, exposure, mayChange, onChange, onRemoved }: 
   const act = () =>
     unpublish.mutate(exposure.id, {
       onSuccess: onRemoved,
-      onError: (error) => notifications.show({ color: "red", title: `Port ${exposure.port} is still published`, message: asApiError(error).detail }),
+      onError: tellProblem(`Port ${exposure.port} is still published`),
       onSettled: () => setAsking(false),
     });
   return (

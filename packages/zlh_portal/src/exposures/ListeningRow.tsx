@@ -4,6 +4,7 @@ import type { Exposure, ListeningPort } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { Name } from "../layout/Name";
 import { describeKind, describeReach } from "./listening";
+import { Said } from "../layout/Said";
 
 interface Props {
   listening: ListeningPort;
@@ -25,8 +26,8 @@ export function ListeningRow({ listening, exposure, mayChange, onPublish }: Prop
           {badge && <Badge variant="light" color="gray">{badge}</Badge>}
           {exposure && <AddressLink address={exposure.url} />}
         </Group>
-        {listening.command && <Code style={{ overflowWrap: "anywhere" }}><Name text={listening.command} /></Code>}
-        {listening.directory && <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>in <Name text={listening.directory} /></Text>}
+        {listening.command && <Code style={{ overflowWrap: "anywhere" }}><Said text={listening.command} /></Code>}
+        {listening.directory && <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>in <Said text={listening.directory} /></Text>}
         {advice && <Text size="sm" c="dimmed">{advice}</Text>}
       </Stack>
       {mayChange && !exposure && (

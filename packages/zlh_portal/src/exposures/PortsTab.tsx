@@ -10,6 +10,7 @@ import classes from "./exposures.module.css";
 import { ListeningRow } from "./ListeningRow";
 import { PublishForm } from "./PublishForm";
 import { useExposures } from "./queries";
+import { WhileMay } from "../session/WhileMay";
 
 /** Say why no port is listed. */
 function describeSilence({ connection }: ContainerStatus): string {
@@ -27,7 +28,7 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
   const [chosen, setChosen] = useState<ListeningPort | null>(null);
   return (
     <Stack gap="md">
-      {mayChange && (
+      <WhileMay may={mayChange}>
         <PublishForm
           key={editing?.id ?? chosen?.port ?? "new"} vmid={status.vmid} published={exposures?.map((exposure) => exposure.port) ?? []} editing={editing} chosen={chosen}
           onDone={() => {
@@ -35,7 +36,7 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
             setChosen(null);
           }}
         />
-      )}
+      </WhileMay>
       <MayNot permission="containers:change" customerId={status.customerId} />
       {query.error && <Problem error={query.error} title="The published ports cannot be listed" onRetry={() => void query.refetch()} />}
       <Paper>
@@ -57,7 +58,7 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
       </Paper>
       <Paper>
         <Title order={2} mb="xs" ref={title} tabIndex={-1} className={classes["title"] ?? ""}>Published ports</Title>
-        {query.isPending && <Skeleton h={40} aria-label="Loading the ports" />}
+        {query.isPending && <Skeleton h={40} role="status" aria-label="Loading the ports" />}
         {exposures?.length === 0 && <Text size="sm" c="dimmed">None yet. Start a program that listens on a port, and publish that port here.</Text>}
         {exposures && exposures.length > 0 && (
           <ul className={classes["list"]} aria-label="Published ports">

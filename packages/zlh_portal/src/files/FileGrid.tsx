@@ -179,7 +179,7 @@ export function FileGrid({ label, entries, hasMore, isFetching, order, selection
             );
           })}
         </div>
-        {isFetching && hasMore && <Skeleton h={ROW_PX - 12} m={6} aria-label="Loading more" />}
+        {isFetching && hasMore && <Skeleton h={ROW_PX - 12} m={6} role="status" aria-label="Loading more" />}
       </div>
     </div>
   );

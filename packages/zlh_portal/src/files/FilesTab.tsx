@@ -37,7 +37,7 @@ export function FilesTab({ status }: { status: ContainerStatus }) {
       </Stack>
     );
   }
-  if (!roots.data) return <Skeleton h={420} aria-label="Loading the files" />;
+  if (!roots.data) return <Skeleton h={420} role="status" aria-label="Loading the files" />;
   return (
     <Stack gap="sm">
       {absence && <Absent status={status} isBeside />}
@@ -86,7 +86,7 @@ function Placed({ status, roots, chunkBytes }: { status: ContainerStatus; roots:
   }
   const place = { vmid: status.vmid, root: root.name };
   return (
-    <Suspense fallback={<Skeleton h={420} aria-label="Loading the editor" />}>
+    <Suspense fallback={<Skeleton h={420} role="status" aria-label="Loading the editor" />}>
       {address.open !== null ? (
         <EditorView key={`${root.name}/${address.open}`} place={place} path={address.open} line={address.line} mayWrite={may} onClose={() => goTo({})} />
       ) : (

@@ -9,6 +9,7 @@ import classes from "./files.module.css";
 import { showName } from "./names";
 import { describeAmount, describeOperation, describeSkipped, percentOf } from "./operations";
 import { isRunning, useOperations, useRefreshFiles } from "./queries";
+import { Said } from "../layout/Said";
 
 const SHOWN = 5;
 // What has ended is worth telling while somebody was waiting for it; what only counts is told where it was asked for.
@@ -71,7 +72,7 @@ function Ended({ operation, onDismiss }: { operation: FileOperation; onDismiss: 
       <Group gap="sm" wrap="nowrap" justify="space-between" align="flex-start">
         <div style={{ minWidth: 0 }}>
           <Text size="sm" {...(state === "failed" ? { c: "red" } : {})} style={{ overflowWrap: "anywhere" }}>{describeOperation(operation)}</Text>
-          <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>{message ?? describeAmount(operation)}</Text>
+          <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>{message === null ? describeAmount(operation) : <Said text={message} />}</Text>
           {result && result.skippedCount > 0 && (
             <details>
               <summary><Text span size="xs" c="orange">{result.skippedCount.toLocaleString("en")} left out</Text></summary>

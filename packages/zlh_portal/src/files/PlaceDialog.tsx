@@ -94,7 +94,7 @@ function FolderPicker({ place, path, onPick }: { place: Place; path: string; onP
         {path !== "" && <Button size="compact-xs" variant="subtle" onClick={() => onPick(parentOf(path))}>One up</Button>}
       </Group>
       <ScrollArea.Autosize mah={148} type="auto">
-        {query.isPending && <Skeleton h={28} />}
+        {query.isPending && <Skeleton h={28} role="status" aria-label="Loading the folder" />}
         {query.error && <Text size="xs" c="dimmed">{asApiError(query.error).code === "path_not_found" ? "There is no such folder yet." : asApiError(query.error).detail}</Text>}
         {query.data && folders.length === 0 && <Text size="xs" c="dimmed">There is none in it.</Text>}
         <Group gap={4}>

@@ -8,7 +8,7 @@ import rows from "../layout/rows.module.css";
 import { Section } from "../layout/Section";
 import { tellDone, tellProblem } from "../layout/tell";
 import { TimeAgo } from "../layout/TimeAgo";
-import { formatBytes } from "../layout/words";
+import { formatBytes, isolate } from "../layout/words";
 import { useRights } from "../session/session";
 import { useBackUp, useRestore } from "./queries";
 import { explainBackup, explainRestore, whyNoBackup, whyNoChange } from "./words";
@@ -20,7 +20,7 @@ export function BackupsSection({ status, game }: { status: ContainerStatus; game
   const backUp = useBackUp(status.vmid);
   const mayChange = useRights(status).change;
   const confirm = ({ id, version }: GameBackup) =>
-    restore.mutate(id, { onSuccess: () => tellDone(`It goes back to the backup of ${version}.`), onError: tellProblem("The backup was not restored"), onSettled: () => setChosen(null) });
+    restore.mutate(id, { onSuccess: () => tellDone(`It goes back to the backup of ${isolate(version)}.`), onError: tellProblem("The backup was not restored"), onSettled: () => setChosen(null) });
   return (
     <Section
       title="Backups" about="Made before the version is changed, and when you ask; the three newest are kept."
@@ -31,7 +31,7 @@ export function BackupsSection({ status, game }: { status: ContainerStatus; game
         {game.backups.map((backup) => (
           <li key={backup.id} data-testid={`backup-${backup.id}`}>
             <Group justify="space-between" gap="xs" py={6}>
-              <Text size="sm"><Text span fw={600} inherit className="numbers">{backup.version}</Text> <Text span c="dimmed" inherit>{formatBytes(backup.size)}, made <TimeAgo time={backup.madeAt} /></Text></Text>
+              <Text size="sm" style={{ overflowWrap: "anywhere" }}><Text span fw={600} inherit className="numbers">{backup.version}</Text> <Text span c="dimmed" inherit>{formatBytes(backup.size)}, made <TimeAgo time={backup.madeAt} /></Text></Text>
               {mayChange && <ActionButton size="compact-sm" variant="subtle" color="red" c="red" reason={whyNoChange(status, game.state)} aria-label={`Restore the backup of ${backup.version}`} onClick={() => setChosen(backup)}>Restore</ActionButton>}
             </Group>
           </li>

@@ -11,6 +11,7 @@ import { complainAboutLine, completeLine, describeUsage } from "./completion";
 import classes from "./games.module.css";
 import { useSendCommand } from "./queries";
 import { whyNoCommand } from "./words";
+import { WhileMay } from "../session/WhileMay";
 
 interface Exchange {
   id: number;
@@ -42,11 +43,11 @@ export function CommandLine({ status, game }: { status: ContainerStatus; game: G
     setAnswered(true);
     send.mutate(command, { onSuccess: ({ output }) => note(command, output, false), onError: (error) => note(command, asApiError(error).detail, true) });
   };
-  const console = <Anchor component={Link} inherit to={`/containers/${status.vmid}/processes/server`}>console</Anchor>;
+  const console = <Anchor component={Link} inherit underline="always" to={`/containers/${status.vmid}/processes/server`}>console</Anchor>;
   return (
     <Section title="Command" about={<>One line for the server. All that it says stands in its {console}.</>}>
       {!mayUse && <MayNot permission="consoles:use" customerId={status.customerId} />}
-      {mayUse && (
+      <WhileMay may={mayUse}>
         <Stack gap="xs">
           <form onSubmit={submit}>
             <Group gap="xs" align="flex-start" wrap="nowrap">
@@ -75,7 +76,7 @@ export function CommandLine({ status, game }: { status: ContainerStatus; game: G
             ))}
           </div>
         </Stack>
-      )}
+      </WhileMay>
     </Section>
   );
 }

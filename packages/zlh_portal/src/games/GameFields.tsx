@@ -7,6 +7,7 @@ import { beginGame } from "./choice";
 import classes from "./games.module.css";
 import { describeMemory, describeVersion } from "./offers";
 import { VariableFields } from "./VariableFields";
+import { Name } from "../layout/Name";
 
 interface Props {
   offers: readonly TemplateOffer[];
@@ -28,8 +29,8 @@ export function GameFields({ offers, value, memoryMib, errors, variableErrors, o
         <div className={classes["cards"]}>
           {offers.map((each) => (
             <Radio.Card key={each.name} value={each.name} className={classes["card"] ?? ""} data-testid={`template-${each.name}`}>
-              <Text fw={600} size="sm"><bdi>{each.title}</bdi></Text>
-              <Text size="xs" c="dimmed" mt={2}>{each.summary}</Text>
+              <Text fw={600} size="sm"><Name text={each.title} /></Text>
+              <Text size="xs" c="dimmed" mt={2} lineClamp={4}><bdi>{each.summary}</bdi></Text>
             </Radio.Card>
           ))}
         </div>

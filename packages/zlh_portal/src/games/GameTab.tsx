@@ -12,11 +12,13 @@ import { SettingsSection } from "./SettingsSection";
 import { TelemetrySection } from "./TelemetrySection";
 import { VersionSection } from "./VersionSection";
 import { findTrouble } from "./words";
+import { Name } from "../layout/Name";
+import { Said } from "../layout/Said";
 
 export function GameTab({ status }: { status: ContainerStatus }) {
   const query = useGame(status);
   if (query.error && !query.data) return <Problem error={query.error} title="The game server cannot be shown" onRetry={() => void query.refetch()} />;
-  if (!query.data) return <Skeleton h={420} aria-label="Loading the game server" />;
+  if (!query.data) return <Skeleton h={420} role="status" aria-label="Loading the game server" />;
   const game = query.data;
   return (
     <Stack gap="md">
@@ -48,7 +50,7 @@ function WhyDown({ status, game }: { status: ContainerStatus; game: GameDetail }
   if (!trouble) return null;
   return (
     <Alert color="orange" title={trouble.title} data-testid="game-trouble">
-      <Text size="sm" style={{ overflowWrap: "anywhere" }}>{trouble.message} <Code>{trouble.code}</Code></Text>
+      <Text size="sm" style={{ overflowWrap: "anywhere" }}><Said text={trouble.message} /> <Code><Name text={trouble.code} /></Code></Text>
     </Alert>
   );
 }

@@ -29,7 +29,7 @@ export function PlayersSection({ status }: { status: ContainerStatus }) {
 function Now({ vmid, isRunning }: { vmid: number; isRunning: boolean }) {
   const { data, error, refetch } = usePlayers(vmid, true);
   if (error && !data) return <Problem error={error} title="Who plays is not known" onRetry={() => void refetch()} />;
-  if (!data) return <Skeleton h={60} aria-label="Asking who plays" />;
+  if (!data) return <Skeleton h={60} role="status" aria-label="Asking who plays" />;
   const incomplete = describeIncomplete(data);
   return (
     <>
@@ -49,7 +49,7 @@ function Before({ vmid }: { vmid: number }) {
   const query = useStays(vmid, true);
   const stays = query.data?.pages.flatMap(({ items }) => items) ?? [];
   if (query.error && !query.data) return <Problem error={query.error} title="Who has played is not known" onRetry={() => void query.refetch()} />;
-  if (query.isPending) return <Skeleton h={60} aria-label="Asking who has played" />;
+  if (query.isPending) return <Skeleton h={60} role="status" aria-label="Asking who has played" />;
   if (stays.length === 0) return <Text size="sm" c="dimmed">Nobody has played here yet. Every stay is kept from the first on.</Text>;
   return (
     <>

@@ -2,6 +2,8 @@
 import { NumberInput, Select, Stack, Switch, TextInput } from "@mantine/core";
 import type { GameValue, GameVariable } from "../api/types";
 import { describeRange, type Values } from "./variables";
+import { Name } from "../layout/Name";
+import { Said } from "../layout/Said";
 
 interface Props {
   variables: readonly GameVariable[];
@@ -31,8 +33,9 @@ interface FieldProps {
 }
 
 function Field({ variable, value, error, isReadOnly, onChange }: FieldProps) {
-  const description = [variable.description, describeRange(variable)].filter(Boolean).join(" ");
-  const shared = { label: variable.title, error, disabled: isReadOnly, "data-testid": `variable-${variable.name}`, ...(description ? { description } : {}) };
+  const range = describeRange(variable);
+  const description = variable.description === "" ? range : <><Said text={variable.description} /> {range}</>;
+  const shared = { label: <Name text={variable.title} />, error, disabled: isReadOnly, "data-testid": `variable-${variable.name}`, ...(description ? { description } : {}) };
   switch (variable.kind) {
     case "text":
       return <TextInput {...shared} autoComplete="off" value={String(value)} onChange={(event) => onChange(event.currentTarget.value)} />;

@@ -17,6 +17,8 @@ import { asksAgreement, describeVersion } from "./offers";
 import { useChangeVersion, useVerifyGame } from "./queries";
 import { describeInstalled, describeState, explainChange, findWork, whyNoChange } from "./words";
 import { Modal } from "../layout/Modal";
+import { Name } from "../layout/Name";
+import { isolate } from "../layout/words";
 
 export function VersionSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
   // The version that the choice begins with; null while nothing is chosen.
@@ -27,9 +29,9 @@ export function VersionSection({ status, game }: { status: ContainerStatus; game
   const reason = whyNoChange(status, game.state) ?? (game.versions.length === 0 ? "The catalog has no version to go to now." : null);
   return (
     <Section title="Version" action={<ToneBadge words={describeState(game.state)} testId="game-state" />}>
-      <Text fw={600} data-testid="installed-version"><bdi>{game.title}</bdi> <span className="numbers">{describeInstalled(game)}</span></Text>
+      <Text fw={600} style={{ overflowWrap: "anywhere" }} data-testid="installed-version"><Name text={game.title} /> <span className="numbers">{describeInstalled(game)}</span></Text>
       {work && <div style={{ marginTop: 8 }} data-testid="game-work">{work.state === "pending" ? <Text size="xs" c="dimmed">{work.message}</Text> : <TransferBar step={work} label={titleOf(work.name)} />}</div>}
-      {game.eula && <Text size="xs" c="dimmed" mt={4}>{game.eula.title} was agreed to <TimeAgo time={game.eula.agreedAt} />.</Text>}
+      {game.eula && <Text size="xs" c="dimmed" mt={4}><Name text={game.eula.title} /> was agreed to <TimeAgo time={game.eula.agreedAt} />.</Text>}
       {mayChange && (
         <Group gap="xs" mt="sm">
           <ActionButton size="compact-sm" variant="light" reason={reason} onClick={() => setFirst(other)}>Change the version</ActionButton>
@@ -70,7 +72,7 @@ function ChangeModal({ status, game, first, onClose }: { status: ContainerStatus
   };
   const submit = () => change.mutate({ version, backup, acceptEula: eula !== null && agrees }, {
     onSuccess: () => {
-      tellDone(`${game.title} goes to ${version}.`);
+      tellDone(`${isolate(game.title)} goes to ${version}.`);
       onClose();
     },
   });

@@ -7,6 +7,7 @@ import { TimeAgo } from "../layout/TimeAgo";
 import type { Tone } from "../layout/tone";
 import classes from "./history.module.css";
 import { describeKind } from "./kinds";
+import { Said } from "../layout/Said";
 
 const ICONS: Readonly<Record<Tone, () => React.JSX.Element>> = { good: CheckIcon, bad: CrossIcon, warn: WarnIcon, busy: DotIcon, quiet: DotIcon };
 
@@ -17,7 +18,7 @@ export function EntryRow({ entry }: { entry: HistoryEntry }) {
     <li className={classes["entry"]} data-tone={tone} data-testid="history-entry">
       <span className={classes["bullet"]} aria-hidden="true"><Icon /></span>
       <div className={classes["what"]}>
-        <Text size="sm" style={{ overflowWrap: "anywhere" }}><Name text={entry.message} /></Text>
+        <Text size="sm" style={{ overflowWrap: "anywhere" }}><Said text={entry.message} /></Text>
         <Text size="xs" c="dimmed" className="numbers" component="div">
           {entry.subject !== null && <><span className={classes["subject"]}><Name text={entry.subject} /></span> · </>}{label} · <TimeAgo time={entry.at} /> · {moment(entry.at)}
         </Text>

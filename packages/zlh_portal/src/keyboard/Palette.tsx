@@ -1,17 +1,16 @@
 /** Finds any container, page or act by a few letters. */
 import { Text, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { createSpotlight, Spotlight } from "@mantine/spotlight";
 import "@mantine/spotlight/styles.css";
 import { type KeyboardEvent, useEffect, useState } from "react";
 import { useNavigate } from "react-router";
-import { asApiError } from "../api/problem";
 import { useContainers, usePower } from "../containers/queries";
 import { SearchIcon } from "../layout/icons";
 import { rightsOn } from "../session/permissions";
 import { useMe, useSignOut } from "../session/session";
 import classes from "./keyboard.module.css";
 import { actsFor, type Command, containersAsCommands, OF_THE_PORTAL, pagesFor, rank } from "./commands";
+import { tellProblem } from "../layout/tell";
 
 interface Props {
   /** The container whose page is shown. */
@@ -71,6 +70,6 @@ function usePerform(vmid: number, onKeys: () => void) {
     else if (deed === "sign-out") signOut.mutate();
     else if ("go" in deed) void navigate(deed.go);
     else if ("open" in deed) window.open(deed.open, "_blank", "noopener,noreferrer");
-    else power.mutate(deed.power, { onError: (error) => notifications.show({ color: "red", title: `It did not ${deed.power}`, message: asApiError(error).detail }) });
+    else power.mutate(deed.power, { onError: tellProblem(`It did not ${deed.power}`) });
   };
 }

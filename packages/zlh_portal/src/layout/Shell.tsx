@@ -49,7 +49,7 @@ export function Shell() {
       <AppShell.Main id="main" tabIndex={-1} className={classes["main"] ?? ""}>
         <ReplacedNote />
         <ConnectionBanner />
-        <Container size="lg" py="lg"><Suspense fallback={<Skeleton h={320} aria-label="Loading the page" />}><Outlet /></Suspense></Container>
+        <Container size="lg" py="lg"><Suspense fallback={<Skeleton h={320} role="status" aria-label="Loading the page" />}><Outlet /></Suspense></Container>
       </AppShell.Main>
     </AppShell>
   );

@@ -1,6 +1,13 @@
 /** Tells how an act went, beside the page and to those who hear it. */
 import { notifications } from "@mantine/notifications";
 import { asApiError } from "../api/problem";
+import { shorten, showUnseen } from "./words";
+
+/** A note goes by itself and cannot be asked for more: of a long text it has the beginning. */
+export function sayBriefly(text: string): string {
+  const short = shorten(text);
+  return showUnseen(short === null ? text : `${short}…`);
+}
 
 export function tellDone(message: string): void {
   notifications.show({ color: "teal", message });
@@ -8,5 +15,5 @@ export function tellDone(message: string): void {
 
 /** Return what tells that something was refused or failed, in the words of the API. */
 export function tellProblem(title: string) {
-  return (error: unknown): void => void notifications.show({ color: "red", title, message: asApiError(error).detail });
+  return (error: unknown): void => void notifications.show({ color: "red", title, message: sayBriefly(asApiError(error).detail) });
 }

@@ -60,9 +60,40 @@ export function showUnseen(text: string): string {
   });
 }
 
-/** Return a text that somebody chose so that it cannot turn round the direction of the sentence it is put into. */
+/** What a page has room for of a text that somebody else says, and of one line that is a name. */
+const MOST_SAID = 280;
+const MOST_LINES = 5;
+const MOST_NAME = 256;
+
+/** Return the beginning of a text of more than some 280 letters or five lines, without the ellipsis that belongs behind it; null where there is room for all of it. */
+export function shorten(text: string): string | null {
+  const lines = text.split("\n", MOST_LINES + 1);
+  const begin = lines.slice(0, MOST_LINES).join("\n");
+  if (lines.length <= MOST_LINES && begin.length <= MOST_SAID) return null;
+  return cut(begin, MOST_SAID);
+}
+
+/** Return a name as far as a line or two have room for it. */
+export function shortenName(text: string, most = MOST_NAME): string {
+  return text.length <= most ? text : `${cut(text, most)}…`;
+}
+
+/** Return so much of a text at most, and no half of a letter. */
+function cut(text: string, most: number): string {
+  return text.slice(0, most).replace(/[\ud800-\udbff]$/, "").trimEnd();
+}
+
+/** Return a text that somebody chose so that it cannot turn round the direction of the sentence it is put into, nor be all of it. */
 export function isolate(text: string): string {
-  return `\u2068${showUnseen(text)}\u2069`;
+  return `\u2068${showUnseen(shortenName(text))}\u2069`;
+}
+
+// Latin letters, digits and signs run as the sentence runs.
+const RUNS_ALONG = /^[\u0020-\u007e\u00a0-\u024f\u2010-\u2027]*$/;
+
+/** Return the same where it has to be, and a name that reads as the sentence does as it is: such as versions, of which lists are full. */
+export function isolateOdd(text: string): string {
+  return RUNS_ALONG.test(text) && shortenName(text) === text ? text : isolate(text);
 }
 
 /** Return a number in so many hexadecimal digits at least. */

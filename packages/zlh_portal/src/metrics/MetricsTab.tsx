@@ -39,7 +39,7 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
         <Title order={2}>Over time</Title>
         <SegmentedControl size="xs" aria-label="How far back" data={SPANS} value={span} onChange={setSpan} />
       </Group>
-      {kept.isPending && isEmpty && <Skeleton h={220} aria-label="Loading the metrics" />}
+      {kept.isPending && isEmpty && <Skeleton h={220} role="status" aria-label="Loading the metrics" />}
       {!kept.isPending && isEmpty && (
         <Paper data-testid="no-metrics"><Text size="sm" c="dimmed">No data yet for this time. A container that runs is measured once a minute, and every three seconds while you look here.</Text></Paper>
       )}
@@ -54,7 +54,7 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
 }
 
 function Silence({ status, error, isAsking }: { status: ContainerStatus; error: unknown; isAsking: boolean }) {
-  if (isAsking) return <Skeleton h={86} aria-label="Asking the agent" />;
+  if (isAsking) return <Skeleton h={86} role="status" aria-label="Asking the agent" />;
   const why = error ? asApiError(error).detail : status.power === "off" ? "The container is off." : "The agent of this container is not heard now.";
   return <Alert color="gray" p="sm" data-testid="no-now">{why} What was measured before is shown below.</Alert>;
 }

@@ -10,13 +10,14 @@ import { Section } from "../layout/Section";
 import { tellProblem } from "../layout/tell";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
-import { formatBytes } from "../layout/words";
+import { formatBytes, isolateOdd } from "../layout/words";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
 import { type Asked, PlanModal } from "./PlanModal";
 import { type Switch, useChangeProgress, useIdentifyMods, useMods, useRollBackMods, useSwitchMod, useVerifyMods } from "./queries";
 import { SearchSection } from "./SearchSection";
 import { describeCondition, lastChange, NOTHING, percentOf, whoNeeds } from "./words";
+import { Said } from "../layout/Said";
 
 export function ModsTab({ status }: { status: ContainerStatus }) {
   const { vmid } = status;
@@ -27,17 +28,17 @@ export function ModsTab({ status }: { status: ContainerStatus }) {
   const mayChange = useRights(status).change;
   const isBusy = begun !== null && (progress.data?.state ?? "running") === "running";
   if (query.error && !query.data) return <Problem error={query.error} title="The mods cannot be listed" onRetry={() => void query.refetch()} />;
-  if (!query.data) return status.connection === "online" ? <Skeleton h={320} aria-label="Loading the mods" /> : <Alert color="gray">The agent of this container is not heard now, and only it knows what is there.</Alert>;
+  if (!query.data) return status.connection === "online" ? <Skeleton h={320} role="status" aria-label="Loading the mods" /> : <Alert color="gray">The agent of this container is not heard now, and only it knows what is there.</Alert>;
   const report = query.data;
   return (
     <Stack gap="md">
       <MayNot permission="containers:change" customerId={status.customerId} />
-      {report.trouble && <Alert color="orange" title="The list of mods cannot be believed">{report.trouble}</Alert>}
+      {report.trouble && <Alert color="orange" title="The list of mods cannot be believed"><Said text={report.trouble} /></Alert>}
       {report.isRestartDue && <RestartDue status={status} />}
       {begun && <Underway progress={progress.data ?? begun} onClose={() => setBegun(null)} />}
       <Installed vmid={vmid} report={report} mayChange={mayChange && !isBusy} onAsk={setAsked} onBegun={setBegun} />
       {report.unknown.length > 0 && <Unknown vmid={vmid} report={report} mayChange={mayChange && !isBusy} onBegun={setBegun} />}
-      <SearchSection vmid={vmid} mayChange={mayChange && !isBusy} onInstall={({ projectId, title }) => setAsked({ title: `Install ${title}`, project: projectId, there: null })} />
+      <SearchSection vmid={vmid} mayChange={mayChange && !isBusy} onInstall={({ projectId, title }) => setAsked({ title: `Install ${isolateOdd(title)}`, project: projectId, there: null })} />
       {asked && <PlanModal vmid={vmid} asked={asked} onClose={() => setAsked(null)} onBegun={(change) => {
         setAsked(null);
         setBegun(change);
@@ -59,9 +60,9 @@ function RestartDue({ status }: { status: ContainerStatus }) {
 
 function Underway({ progress: { state, doneBytes, totalBytes, message, code }, onClose }: { progress: ChangeProgress; onClose: () => void }) {
   const percent = percentOf(doneBytes, totalBytes);
-  if (state === "failed") return <Alert color="red" title="The change was not made; nothing of it is there" withCloseButton onClose={onClose}>{message ?? code}</Alert>;
+  if (state === "failed") return <Alert color="red" title="The change was not made; nothing of it is there" withCloseButton onClose={onClose}><Said text={message ?? code ?? "The agent has not said why."} /></Alert>;
   if (state === "done") return <Alert color="teal" withCloseButton onClose={onClose} role="status">The change is made.</Alert>;
-  return <Alert color="gray" role="status" title="A change is being made"><Progress value={percent ?? 100} animated={percent === null} aria-label="How far it is" /><Text size="xs" mt={4} className="numbers">{message ?? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`}</Text></Alert>;
+  return <Alert color="gray" role="status" title="A change is being made"><Progress value={percent ?? 100} animated={percent === null} aria-label="How far it is" /><Text size="xs" mt={4} className="numbers">{message === null ? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}` : <Said text={message} />}</Text></Alert>;
 }
 
 interface PartProps {
@@ -83,7 +84,7 @@ function Installed({ vmid, report, mayChange, onAsk, onBegun }: PartProps & { on
     </Group>
   );
   return (
-    <Section title="Installed" about={last ? <>Last changed <TimeAgo time={last.at} />.</> : `In the folder ${report.folder}.`} action={action}>
+    <Section title="Installed" about={last ? <>Last changed <TimeAgo time={last.at} />.</> : <>In the folder <Name text={report.folder} />.</>} action={action}>
       {report.mods.length === 0 && <Text size="sm" c="dimmed">Nothing yet. Find something below; what it needs comes along.</Text>}
       <ul className={rows["list"]} aria-label="Installed mods">
         {report.mods.map((mod) => <ModRow key={mod.entry.file.projectId} vmid={vmid} mod={mod} neededBy={whoNeeds(mod.entry.file.projectId, report.mods)} mayChange={mayChange} onAsk={onAsk} onBegun={onBegun} />)}
@@ -106,21 +107,21 @@ function ModRow({ vmid, mod, neededBy, mayChange, onAsk, onBegun }: RowProps) {
   const { file, isEnabled, isPinned } = mod.entry;
   const project = file.projectId;
   const condition = describeCondition(mod);
-  const turn = (to: Switch) => change.mutate({ project, to }, { onSuccess: onBegun, onError: tellProblem(`${file.title} was not changed`) });
+  const turn = (to: Switch) => change.mutate({ project, to }, { onSuccess: onBegun, onError: tellProblem(`${isolateOdd(file.title)} was not changed`) });
   return (
     <li className={rows["row"]} data-testid={`mod-${project}`}>
       <div className={rows["grow"]}>
         <Group gap={6}><Text size="sm" fw={600}><Name text={file.title} /></Text><Text size="xs" c="dimmed" className="numbers"><Name text={file.versionNumber} />, {formatBytes(file.size)}</Text>
           {!isEnabled && <Badge variant="light" color="gray">Disabled</Badge>}{isPinned && <Badge variant="light">Pinned</Badge>}{condition && <ToneBadge words={condition} testId={`condition-${project}`} />}</Group>
-        {neededBy.length > 0 && <Text size="xs" c="dimmed">Needed by {neededBy.join(", ")}</Text>}
+        {neededBy.length > 0 && <Text size="xs" c="dimmed">Needed by {neededBy.map(isolateOdd).join(", ")}</Text>}
       </div>
       {mayChange && (
         <Group gap={6} role="group" aria-label={`Actions on ${file.title}`}>
           {(mod.condition === "changed" || mod.condition === "missing") && <Button size="compact-xs" variant="light" loading={change.isPending} onClick={() => turn("repair")}>Repair</Button>}
-          <Button size="compact-xs" variant="default" onClick={() => onAsk({ title: `Update ${file.title}`, project, there: mod })}>Update</Button>
+          <Button size="compact-xs" variant="default" onClick={() => onAsk({ title: `Update ${isolateOdd(file.title)}`, project, there: mod })}>Update</Button>
           <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isEnabled ? "disable" : "enable")}>{isEnabled ? "Disable" : "Enable"}</Button>
           <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isPinned ? "unpin" : "pin")}>{isPinned ? "Unpin" : "Pin"}</Button>
-          <Button size="compact-xs" variant="subtle" color="red" c="red" onClick={() => onAsk({ title: `Remove ${file.title}`, wish: { ...NOTHING, remove: [project] } })}>Remove</Button>
+          <Button size="compact-xs" variant="subtle" color="red" c="red" onClick={() => onAsk({ title: `Remove ${isolateOdd(file.title)}`, wish: { ...NOTHING, remove: [project] } })}>Remove</Button>
         </Group>
       )}
     </li>
@@ -137,7 +138,7 @@ function Unknown({ vmid, report, mayChange, onBegun }: PartProps) {
       <ul className={rows["list"]} aria-label="Other files">
         {report.unknown.map(({ fileName, size }) => {
           const found = known.get(fileName);
-          return <li key={fileName}><Text size="sm" style={{ overflowWrap: "anywhere" }}><Name text={fileName} /> <Text span size="xs" c="dimmed">{formatBytes(size)}{found && (found.title ? `, ${found.title} ${found.versionNumber ?? ""}` : ", known to nobody")}</Text></Text></li>;
+          return <li key={fileName}><Text size="sm" style={{ overflowWrap: "anywhere" }}><Name text={fileName} /> <Text span size="xs" c="dimmed">{formatBytes(size)}{found && (found.title ? `, ${isolateOdd(found.title)} ${isolateOdd(found.versionNumber ?? "")}` : ", known to nobody")}</Text></Text></li>;
         })}
       </ul>
     </Section>

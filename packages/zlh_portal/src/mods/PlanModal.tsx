@@ -8,6 +8,7 @@ import { useApplyMods, useModPlan } from "./queries";
 import { VersionChoice } from "./VersionChoice";
 import { adviseProblem, changesOf, type Choice, describeLine, wishFor } from "./words";
 import { Modal } from "../layout/Modal";
+import { Said } from "../layout/Said";
 
 /** What somebody wants: of one project any version, or something that leaves no choice. */
 export type Asked = { title: string; wish: PlanMods } | { title: string; project: string; there: ModSeen | null };
@@ -50,7 +51,7 @@ function ProblemOfPlan({ problem }: { problem: PlanProblem }) {
   const advice = adviseProblem(problem);
   return (
     <Alert color={problem.isFatal ? "red" : "orange"} p="sm" data-testid={problem.isFatal ? "plan-obstacle" : "plan-warning"}>
-      <Text size="sm" style={{ overflowWrap: "anywhere" }}>{problem.message}</Text>
+      <Text size="sm" style={{ overflowWrap: "anywhere" }}><Said text={problem.message} /></Text>
       {advice !== null && <Text size="xs" mt={4}>{advice}</Text>}
     </Alert>
   );

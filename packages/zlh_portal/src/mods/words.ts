@@ -1,7 +1,7 @@
 /** Mods in words: what a plan comes to, how a mod is, who needs it; pure. */
 import type { ModPlan, ModSeen, ModsReport, OfferedVersion, PlanMods, PlannedMod, PlanProblem, ReleaseChannel } from "../api/types";
 import type { Words } from "../layout/tone";
-import { formatBytes } from "../layout/words";
+import { formatBytes, isolateOdd } from "../layout/words";
 
 /** Installing, updating and removing nothing: what a wish begins with. */
 export const NOTHING: PlanMods = { install: [], update: [], updateAll: false, remove: [], removeOrphans: true, channel: "release", reason: "", revision: null };
@@ -21,9 +21,10 @@ export function describeCondition({ condition }: Pick<ModSeen, "condition">): Wo
 
 /** "Install Sodium 0.6.1 (2 MiB)", "Update Lithium 0.1 to 0.2, needed by Sodium". */
 export function describeLine({ act, title, before, after, size, neededBy }: PlannedMod): string {
-  const versions = act === "update" ? ` ${before ?? "?"} to ${after ?? "?"}` : ` ${after ?? before ?? ""}`.trimEnd();
+  const [old, next] = [before, after].map((version) => (version === null ? null : isolateOdd(version)));
+  const versions = act === "update" ? ` ${old ?? "?"} to ${next ?? "?"}` : ` ${next ?? old ?? ""}`.trimEnd();
   const bytes = size > 0 && (act === "install" || act === "update") ? ` (${formatBytes(size)})` : "";
-  return `${ACTS[act]} ${title}${versions}${bytes}${neededBy.length > 0 ? `, needed by ${neededBy.join(", ")}` : ""}`;
+  return `${ACTS[act]} ${isolateOdd(title)}${versions}${bytes}${neededBy.length > 0 ? `, needed by ${neededBy.map(isolateOdd).join(", ")}` : ""}`;
 }
 
 /** Return the lines of a plan that change anything. */
@@ -63,7 +64,7 @@ export function versionsWithin(versions: readonly OfferedVersion[], channel: Rel
 /** "0.6.1, beta", "0.5 (cannot be had: …)". */
 export function describeOffered({ versionNumber, channel, trouble }: Pick<OfferedVersion, "versionNumber" | "channel" | "trouble">, isInstalled: boolean): string {
   const word = channel === "release" ? "" : `, ${channel}`;
-  return `${versionNumber}${word}${isInstalled ? ", as it is" : ""}${trouble === null ? "" : ` (cannot be had: ${trouble})`}`;
+  return `${isolateOdd(versionNumber)}${word}${isInstalled ? ", as it is" : ""}${trouble === null ? "" : ` (cannot be had: ${isolateOdd(trouble)})`}`;
 }
 
 /** Return the wish for one project: of what is there already, the newest is an update. */

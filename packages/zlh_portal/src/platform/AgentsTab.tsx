@@ -21,6 +21,7 @@ import { countStates, describeMember, describeRollout, isTroubled, MEMBER_STATES
 import { useAgents, useMembers, useMoveRollout, useRollouts } from "./agentQueries";
 import classes from "./platform.module.css";
 import { RolloutForm } from "./RolloutForm";
+import { Said } from "../layout/Said";
 
 export function AgentsTab() {
   const agents = useAgents();
@@ -132,7 +133,7 @@ function Members({ rollout }: { rollout: Rollout }) {
 function MemberList({ rollout }: { rollout: Rollout }) {
   const query = useMembers(rollout.id);
   const members = query.data?.pages.flatMap((page) => page.members) ?? [];
-  if (query.isPending) return <Skeleton h={120} mt="sm" aria-label="Loading the containers" />;
+  if (query.isPending) return <Skeleton h={120} mt="sm" role="status" aria-label="Loading the containers" />;
   return (
     <Stack mt="sm" gap="sm">
       {query.error && <Problem error={query.error} title="The containers cannot be listed" onRetry={() => void query.refetch()} />}
@@ -152,7 +153,7 @@ function Member({ member, rollout }: { member: RolloutMember; rollout: Rollout }
       </div>
       <div className={classes["text"]}>
         <ToneBadge words={describeMember(member.state)} testId="member-state" /> <Text size="xs" c="dimmed" component="span"><TimeAgo time={member.changedAt} /></Text>
-        {isTroubled(member) && <Text size="sm"><Name text={member.message ?? ""} />{member.code !== null && <> <Code><Name text={member.code} /></Code></>}{member.exitCode !== null && <> Exit code <span className="numbers">{member.exitCode}</span>.</>}</Text>}
+        {isTroubled(member) && <Text size="sm"><Said text={member.message ?? ""} />{member.code !== null && <> <Code><Name text={member.code} /></Code></>}{member.exitCode !== null && <> Exit code <span className="numbers">{member.exitCode}</span>.</>}</Text>}
         {member.output && <details><summary>What it printed last</summary><Code block className={bars["output"] ?? ""}><bdi>{showUnseen(member.output)}</bdi></Code></details>}
       </div>
     </li>

@@ -139,7 +139,7 @@ function Row({ status, index, measure, customer }: RowProps) {
   return (
     <Table.Tr ref={measure} data-index={index} aria-rowindex={index + 2} data-testid={`platform-container-${status.vmid}`}>
       <Table.Td className="numbers">{status.vmid}</Table.Td>
-      <Table.Td><Link to={`/containers/${status.vmid}`} className={classes["link"] ?? ""}><Name text={status.name} /></Link></Table.Td>
+      <Table.Td><Link to={`/containers/${status.vmid}`} className={classes["link"] ?? ""}><Name text={status.name} /></Link>{customer !== null && <Text size="xs" c="dimmed" hiddenFrom="sm"><Name text={customer} /></Text>}</Table.Td>
       <Table.Td><Link to={`/customers/${status.customerId}`} className={classes["plain"] ?? ""}>{customer === null ? status.customerId.slice(0, 8) : <Name text={customer} />}</Link></Table.Td>
       <Table.Td>{status.kind}</Table.Td>
       <Table.Td><StateBadge status={status} /></Table.Td>

@@ -18,6 +18,7 @@ import { isolate } from "../layout/words";
 import { useWhyNot } from "../session/session";
 import { SearchField, useSearch } from "./SearchField";
 import { Modal } from "../layout/Modal";
+import { Said } from "../layout/Said";
 
 export function CustomersTab() {
   const q = useSearch();
@@ -54,7 +55,7 @@ function CustomerRow({ customer }: { customer: Customer }) {
           {customer.suspended && <Badge color="orange" variant="light">Suspended</Badge>}
         </Group>
         <Text size="xs" c="dimmed" component="div">
-          Since <TimeAgo time={customer.createdAt} />{customer.suspendedReason !== null && <> · suspended: <Name text={customer.suspendedReason} /></>}
+          Since <TimeAgo time={customer.createdAt} />{customer.suspendedReason !== null && <> · suspended: <Said text={customer.suspendedReason} /></>}
         </Text>
       </div>
       <Button size="xs" variant="default" aria-expanded={isOpen} aria-controls={usage} aria-label={`Use of ${customer.name}`} onClick={toggle}>{isOpen ? "Hide its use" : "Use"}</Button>
@@ -67,7 +68,7 @@ function Usage({ customer }: { customer: Customer }) {
   const query = useUsage(customer.id);
   if (query.data) return <div style={{ maxWidth: 560, paddingBlock: 6 }}><QuotaBars uses={query.data} /></div>;
   if (query.error) return <Problem error={query.error} title="Its use cannot be read" onRetry={() => void query.refetch()} />;
-  return <Skeleton h={200} maw={560} aria-label="Loading its use" />;
+  return <Skeleton h={200} maw={560} role="status" aria-label="Loading its use" />;
 }
 
 function CreateModal({ onClose }: { onClose: () => void }) {

@@ -11,6 +11,7 @@ import { ToneBadge } from "../layout/ToneBadge";
 import { type Asked, describeOutcome, OUTCOME_CHOICES, readAsked, readCode, readNumber, SINCE_CHOICES, tellTry } from "./journal";
 import { useJournal } from "./journalQueries";
 import classes from "./platform.module.css";
+import { Said } from "../layout/Said";
 
 export function JournalTab() {
   const [parameters, setParameters] = useSearchParams();
@@ -76,7 +77,7 @@ function AttemptRow({ attempt, onChoose }: { attempt: StepAttempt; onChoose: Fil
         <Text size="xs" c="dimmed" component="button" type="button" className={`numbers ${classes["narrow"] ?? ""}`} aria-label={`Show only container ${vmid}`} onClick={() => onChoose("container", String(vmid))}>{vmid}</Text>
       </div>
       <div className={classes["text"]}>
-        {reason && <Text size="sm"><Name text={reason} /></Text>}
+        {reason && <Text size="sm"><Said text={reason} /></Text>}
         {code && <button type="button" className={classes["narrow"]} aria-label={`Show only the code ${code}`} onClick={() => onChoose("code", code)}><Code>{code}</Code></button>}
       </div>
       <Text size="xs" c="dimmed" component="div" className={classes["when"] ?? ""}><TimeAgo time={attempt.at} /></Text>

@@ -56,7 +56,7 @@ function Shown({ tab }: { tab: keyof typeof TABS }) {
         <Tabs.List ref={tabs} className={classes["tabs"] ?? ""} aria-label="About the platform">
           {Object.entries(TABS).map(([key, { label }]) => <Tabs.Tab key={key} value={key}>{label}</Tabs.Tab>)}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} />}>{TABS[tab].show()}</Suspense></Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} role="status" aria-label="Loading" />}>{TABS[tab].show()}</Suspense></Tabs.Panel>
       </Tabs>
     </Stack>
   );

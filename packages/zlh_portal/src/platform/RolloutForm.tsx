@@ -1,9 +1,10 @@
 /** Begins a roll-out: which version, who comes first, how long each wave is watched. */
-import { Alert, Button, Group, Modal, NativeSelect, NumberInput, Stack, Text, TextInput } from "@mantine/core";
+import { Alert, Button, Group, NativeSelect, NumberInput, Stack, Text, TextInput } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { FleetAgents } from "../api/types";
 import { KeyRing } from "../containers/idempotency";
+import { Modal } from "../layout/Modal";
 import { tellDone } from "../layout/tell";
 import { offeredVersions, parseVmids } from "./agents";
 import { useStartRollout } from "./agentQueries";
@@ -14,13 +15,13 @@ export function RolloutForm({ agents, onClose }: { agents: FleetAgents; onClose:
   const [keys] = useState(() => new KeyRing());
   const [version, setVersion] = useState(versions[0] ?? "");
   const [first, setFirst] = useState("");
-  const [soakMinutes, setSoak] = useState<number | string>(30);
+  const [soakMinutes, setSoak] = useState<number | string>("");
   const canaries = parseVmids(first);
   const refused = start.error ? splitByField(asApiError(start.error), []) : null;
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (canaries === null || typeof soakMinutes !== "number" || start.isPending) return;
-    const wish = { version, canaries, soakMinutes };
+    if (canaries === null || start.isPending) return;
+    const wish = { version, canaries, ...(typeof soakMinutes === "number" ? { soakMinutes } : {}) };
     start.mutate({ key: keys.keyFor(wish), wish }, {
       onSuccess: () => {
         tellDone(`The roll-out of ${version} has begun.`);
@@ -32,17 +33,17 @@ export function RolloutForm({ agents, onClose }: { agents: FleetAgents; onClose:
     <Modal opened onClose={onClose} title="Start a roll-out" centered>
       <form onSubmit={submit} noValidate>
         <Stack>
-          <Text size="sm">The first containers are told at once. Once they have proved the version, 5 %, 25 % and all others follow. Programs in the containers go on.</Text>
+          <Text size="sm">The first containers are told at once. Once they have proved the version, a few of the others follow, then more, then all. Programs in the containers go on.</Text>
           {refused && <Alert color="red" role="alert">{refused.rest ?? asApiError(start.error).detail}</Alert>}
           <NativeSelect label="Version" data={versions} value={version} onChange={(event) => setVersion(event.currentTarget.value)} />
           <TextInput
             label="First containers" description="Their numbers; one that is online is chosen where none is named." value={first} autoComplete="off"
             error={canaries === null ? "Numbers of containers, such as 101, 102." : undefined} onChange={(event) => setFirst(event.currentTarget.value)}
           />
-          <NumberInput label="Minutes that each wave is watched" min={0} max={10_080} allowDecimal={false} value={soakMinutes} onChange={setSoak} />
+          <NumberInput label="Minutes that each wave is watched" description="Left empty, as long as is usual here." min={0} max={10_080} allowDecimal={false} value={soakMinutes} onChange={setSoak} />
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>Close</Button>
-            <Button type="submit" disabled={canaries === null || typeof soakMinutes !== "number"} loading={start.isPending}>Start</Button>
+            <Button type="submit" disabled={canaries === null} loading={start.isPending}>Start</Button>
           </Group>
         </Stack>
       </form>

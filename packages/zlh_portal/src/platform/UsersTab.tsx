@@ -12,6 +12,7 @@ import { useMe, useWhyNot } from "../session/session";
 import { SearchField, useSearch } from "./SearchField";
 import { UserActions } from "./UserActions";
 import { useUsers } from "./userQueries";
+import { Said } from "../layout/Said";
 
 export function UsersTab() {
   const q = useSearch();
@@ -46,10 +47,10 @@ function UserRow({ user }: { user: UserReport }) {
         </Group>
         <Text size="xs" c="dimmed" component="div">
           {user.customers.length === 0 ? "Belongs to no customer" : user.customers.map(({ id, name, role }, index) => (
-            <span key={id}>{index > 0 && ", "}<Anchor component={Link} to={`/customers/${id}`} inherit><Name text={name} /></Anchor> as {ROLE_WORDS[role].label.toLowerCase()}</span>
+            <span key={id}>{index > 0 && ", "}<Anchor component={Link} to={`/customers/${id}`} inherit underline="always"><Name text={name} /></Anchor> as {ROLE_WORDS[role].label.toLowerCase()}</span>
           ))}
           {" · since "}<TimeAgo time={user.createdAt} />
-          {user.suspendedReason !== null && <> · suspended: <Name text={user.suspendedReason} /></>}
+          {user.suspendedReason !== null && <> · suspended: <Said text={user.suspendedReason} /></>}
         </Text>
       </div>
       {mayManage && <UserActions user={user} isMe={isMe} />}

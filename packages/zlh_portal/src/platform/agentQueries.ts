@@ -1,7 +1,7 @@
 /** Agents' versions and roll-outs: asked for now and then, and as soon as the live stream tells of a change. */
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
-import type { RolloutDetail } from "../api/types";
+import type { RolloutDetail, StartRollout } from "../api/types";
 import { ROLLOUTS } from "./agentKeys";
 
 const POLL_MS = 15_000;
@@ -36,11 +36,8 @@ export function useMembers(rollout: string) {
   });
 }
 
-export interface Start {
-  version: string;
-  canaries: number[];
-  soakMinutes: number;
-}
+/** What somebody chose. What is left away is as the API has it: its defaults stand in its description, and nowhere else. */
+export type Start = Pick<StartRollout, "version" | "canaries"> & Partial<StartRollout>;
 
 export function useStartRollout() {
   const queries = useQueryClient();
@@ -48,7 +45,7 @@ export function useStartRollout() {
     mutationFn: ({ key, wish }: { key: string; wish: Start }) =>
       take(client.POST("/api/platform/rollouts", {
         params: { header: { "Idempotency-Key": key } },
-        body: { ...wish, shares: [5, 25, 100], atOnce: 20, failuresAllowed: 3, failurePercentAllowed: 2 },
+        body: wish as StartRollout,
       })),
     onSettled: () => queries.invalidateQueries({ queryKey: ROLLOUTS }),
   });

@@ -1,13 +1,12 @@
-import { notifications } from "@mantine/notifications";
-import { asApiError } from "../api/problem";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { useDeleteProcess } from "./queries";
+import { tellProblem } from "../layout/tell";
 
 export function DeleteProcess({ vmid, name, onClose }: { vmid: number; name: string; onClose: () => void }) {
   const remove = useDeleteProcess(vmid, name);
   const act = () =>
     remove.mutate(undefined, {
-      onError: (error) => notifications.show({ color: "red", title: `${name} was not deleted`, message: asApiError(error).detail }),
+      onError: tellProblem(`${name} was not deleted`),
       onSettled: onClose,
     });
   return (

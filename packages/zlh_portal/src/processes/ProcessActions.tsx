@@ -1,12 +1,11 @@
 /** What can be done with a process now; whatever cannot be taken back asks once more. */
 import { Button, Group } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useState } from "react";
-import { asApiError } from "../api/problem";
 import type { Process } from "../api/types";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { useAct } from "./queries";
 import { type Action, labelOf, offerActions } from "./states";
+import { tellProblem } from "../layout/tell";
 
 const FAILURES: Readonly<Record<Action, string>> = {
   start: "was not started", stop: "was not stopped", restart: "was not restarted", kill: "was not killed", retry: "is not tried again", "give-up": "was not given up",
@@ -19,7 +18,7 @@ export function ProcessActions({ vmid, process }: { vmid: number; process: Proce
   const [isKilling, setKilling] = useState(false);
   const perform = (action: Action) =>
     act.mutate(action, {
-      onError: (error) => notifications.show({ color: "red", title: `${process.name} ${FAILURES[action]}`, message: asApiError(error).detail }),
+      onError: tellProblem(`${process.name} ${FAILURES[action]}`),
       onSettled: () => setKilling(false),
     });
   return (

@@ -9,6 +9,7 @@ import { DeleteProcess } from "./DeleteProcess";
 import { ProcessActions } from "./ProcessActions";
 import { ProcessNotes } from "./ProcessNotes";
 import { ProcessState } from "./ProcessState";
+import { Name } from "../layout/Name";
 
 interface Props {
   vmid: number;
@@ -24,7 +25,7 @@ export function ProcessCard({ vmid, process, may, onEdit }: Props) {
       <Stack gap={6}>
         <Group justify="space-between" gap="xs">
           <Group gap="sm" miw={0}>
-            <Anchor component={Link} to={`/containers/${vmid}/processes/${process.name}`} fw={600} c="inherit" style={{ overflowWrap: "anywhere" }}>{process.name}</Anchor>
+            <Anchor component={Link} to={`/containers/${vmid}/processes/${process.name}`} fw={600} c="inherit" lineClamp={2} style={{ overflowWrap: "anywhere" }}><Name text={process.name} /></Anchor>
             <ProcessState process={process} />
           </Group>
           {may.power && (

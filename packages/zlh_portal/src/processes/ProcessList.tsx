@@ -6,13 +6,14 @@ import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
 import { useRights } from "../session/session";
 import { describeEnd, describeState } from "./states";
+import { Name } from "../layout/Name";
 
 export function ProcessList({ status }: { status: ContainerStatus }) {
   const tab = `/containers/${status.vmid}/processes`;
   const may = useRights(status);
   if (status.processes.length === 0) {
     if (!may.change) return <Text size="sm" c="dimmed">None is reported.</Text>;
-    return <Text size="sm" c="dimmed">None is reported. <Anchor component={Link} to={tab} size="sm">Add one</Anchor> to have a program always run.</Text>;
+    return <Text size="sm" c="dimmed">None is reported. <Anchor component={Link} to={tab} size="sm" underline="always">Add one</Anchor> to have a program always run.</Text>;
   }
   return (
     <Stack gap={8} component="ul" m={0} p={0} aria-label="Processes" style={{ listStyle: "none" }}>
@@ -27,7 +28,7 @@ function Row({ tab, process }: { tab: string; process: ProcessStatus }) {
   return (
     <Group component="li" justify="space-between" gap="xs">
       <Group gap="xs" miw={0}>
-        <Anchor component={Link} to={`${tab}/${encodeURIComponent(process.name)}`} size="sm" fw={600} c="inherit" style={{ overflowWrap: "anywhere" }}>{process.name}</Anchor>
+        <Anchor component={Link} to={`${tab}/${encodeURIComponent(process.name)}`} size="sm" fw={600} c="inherit" lineClamp={2} style={{ overflowWrap: "anywhere" }}><Name text={process.name} /></Anchor>
         <ToneBadge words={words} testId={`overview-${process.name}`} />
       </Group>
       <Text size="xs" c="dimmed" component="div">

@@ -1,11 +1,11 @@
 /** What there is to know about a process beside its state: the reason, the last end, and a command that waits. */
 import { Alert, Button, Group, Text } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
-import { asApiError } from "../api/problem";
 import type { Process } from "../api/types";
 import { TimeAgo } from "../layout/TimeAgo";
 import { useAct } from "./queries";
 import { describeEnd } from "./states";
+import { Said } from "../layout/Said";
+import { tellProblem } from "../layout/tell";
 
 export function ProcessNotes({ vmid, process, mayRestart }: { vmid: number; process: Process; mayRestart: boolean }) {
   const { status } = process;
@@ -15,7 +15,7 @@ export function ProcessNotes({ vmid, process, mayRestart }: { vmid: number; proc
   return (
     <>
       {status.reason && (
-        <Text size="sm" c={isBad ? "red" : "dimmed"} lineClamp={5} style={{ overflowWrap: "anywhere" }} data-testid="process-reason">{status.reason.message}</Text>
+        <Text size="sm" c={isBad ? "red" : "dimmed"} style={{ overflowWrap: "anywhere" }} data-testid="process-reason"><Said text={status.reason.message} /></Text>
       )}
       <Group gap="xs" c="dimmed" className="numbers">
         {status.pid !== null && <Text size="xs">pid {status.pid}</Text>}
@@ -32,7 +32,7 @@ function Outdated({ vmid, process, mayRestart }: { vmid: number; process: Proces
   const act = useAct(vmid, process.name);
   const restart = () =>
     act.mutate("restart", {
-      onError: (error) => notifications.show({ color: "red", title: `${process.name} was not restarted`, message: asApiError(error).detail }),
+      onError: tellProblem(`${process.name} was not restarted`),
     });
   return (
     <Alert color="orange" p="xs" data-testid="outdated">

@@ -34,8 +34,6 @@ function readyMeaning({ policy, status }: Process): string {
   switch (probe.kind) {
     case "log":
       return isReady ? "The line that tells so was printed." : "The line that tells so was not printed yet.";
-    case "line":
-      return isReady ? "The line that tells so was printed." : "The line that tells so was not printed yet.";
     case "tcp":
       return `Port ${probe.port} ${isReady ? "takes connections" : "takes no connections"}.`;
     case "http":

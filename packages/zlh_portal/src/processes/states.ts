@@ -1,6 +1,10 @@
 /** A process in words: its state, its last end, what can be done with it; pure. */
 import type { Process, ProcessStatus } from "../api/types";
 import type { Words } from "../layout/tone";
+import { isolateOdd, shortenName } from "../layout/words";
+
+// Letters of the name of a signal; the word of an agent may have any number.
+const MOST_SIGNAL = 24;
 
 const STATES: Readonly<Record<ProcessStatus["state"], Words>> = {
   starting: { label: "Starting", tone: "busy", meaning: "It runs and is not ready yet." },
@@ -32,7 +36,7 @@ export function describeState({ power, status }: Pick<Process, "power" | "status
 /** Return how a process last ended, or null where it never did. */
 export function describeEnd(status: Pick<ProcessStatus, "exitCode" | "signal" | "outOfMemory" | "exitedAt">): string | null {
   if (status.outOfMemory) return "Killed by the kernel: the memory was used up";
-  if (status.signal !== null) return `Ended by ${status.signal}`;
+  if (status.signal !== null) return `Ended by ${isolateOdd(shortenName(status.signal, MOST_SIGNAL))}`;
   if (status.exitCode !== null) return status.exitCode === 0 ? "Ended with exit code 0, a success" : `Ended with exit code ${status.exitCode}`;
   return status.exitedAt === null ? null : "Ended while nobody watched";
 }

@@ -26,7 +26,7 @@ export function InstallModal({ status, groups, onClose }: Props) {
       ) : offers.error ? (
         <Problem error={offers.error} title="The catalog cannot be read" onRetry={() => void offers.refetch()} />
       ) : (
-        <Skeleton h={120} />
+        <Skeleton h={120} role="status" aria-label="Loading the catalog" />
       )}
     </Modal>
   );

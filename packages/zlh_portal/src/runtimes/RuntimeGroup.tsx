@@ -1,8 +1,6 @@
 /** All versions of one runtime, and what can be done with the runtime as a whole. */
 import { Group, Paper, Text, Title } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useState } from "react";
-import { asApiError } from "../api/problem";
 import type { ContainerStatus, RuntimeVerification } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
 import { Name } from "../layout/Name";
@@ -12,6 +10,7 @@ import { useInstall, useRemove, useRepair, useRollback, useUpgrade, useVerify } 
 import { type Action, type Group as RuntimeVersions, type Row, whyStays } from "./rows";
 import classes from "./runtimes.module.css";
 import { VersionRow } from "./VersionRow";
+import { tellProblem } from "../layout/tell";
 
 interface Props {
   status: ContainerStatus;
@@ -77,7 +76,7 @@ function whyNot(action: Action, row: Row, groups: readonly RuntimeVersions[], st
 }
 
 function complain(title: string) {
-  return (error: unknown) => void notifications.show({ color: "red", title, message: asApiError(error).detail });
+  return tellProblem(title);
 }
 
 const FAILURES: Readonly<Record<Action, string>> = {

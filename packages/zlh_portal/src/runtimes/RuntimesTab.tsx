@@ -3,7 +3,6 @@ import { Alert, Group, Paper, Skeleton, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
-import { asApiError } from "../api/problem";
 import type { ContainerStatus, Runtimes } from "../api/types";
 import { useRuntimeOffers } from "../catalog/queries";
 import { ActionButton } from "../layout/ActionButton";
@@ -18,6 +17,7 @@ import { usePrune, useRuntimes } from "./queries";
 import { ShellsCard } from "./ShellsCard";
 import { groupRuntimes, type Group as RuntimeVersions } from "./rows";
 import { RuntimeGroup } from "./RuntimeGroup";
+import { tellProblem } from "../layout/tell";
 
 export function RuntimesTab({ status }: { status: ContainerStatus }) {
   const query = useRuntimes(status);
@@ -78,7 +78,7 @@ function PruneButton({ vmid, groups, reason }: { vmid: number; groups: readonly 
         const used = inUse.length > 0 ? ` ${say(inUse)} is in use and stays.` : "";
         notifications.show({ color: removed.length > 0 ? "teal" : "gray", message: `${removed.length > 0 ? `${say(removed)} goes.` : "Nothing was removed."}${used}` });
       },
-      onError: (error) => notifications.show({ color: "red", title: "Nothing was removed", message: asApiError(error).detail }),
+      onError: tellProblem("Nothing was removed"),
       onSettled: () => setAsking(false),
     });
   return (

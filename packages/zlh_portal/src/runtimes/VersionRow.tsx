@@ -11,6 +11,7 @@ import classes from "./runtimes.module.css";
 import { StepTrouble } from "./StepTrouble";
 import { TransferBar } from "./TransferBar";
 import { VerificationResult } from "./VerificationResult";
+import { Said } from "../layout/Said";
 
 interface Props {
   row: Row;
@@ -107,7 +108,7 @@ function Facts({ record }: { record: InstalledRuntime }) {
         {record.checkedAt !== null && <> · checked <TimeAgo time={record.checkedAt} /></>}
       </Text>
       <Text size="xs" c="dimmed" component="div" className={classes["origin"] ?? ""}>
-        <span>From <span className="mono"><Name text={record.source} /></span></span>
+        <span>From <span className="mono"><Said text={record.source} /></span></span>
         <span className={classes["hash"]}>SHA-256 <Code title={record.sha256}>{record.sha256.slice(0, 12)}…</Code><CopyButton text={record.sha256} what="hash" /></span>
       </Text>
     </Stack>

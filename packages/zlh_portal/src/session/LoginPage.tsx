@@ -16,7 +16,7 @@ export function LoginPage() {
     // It is no page of the portal: the API sends the browser on to where it came from.
     if (me && next) window.location.replace(next);
   }, [me, next]);
-  if (me && next) return <Center h="100vh"><Loader aria-label="Signing in" /></Center>;
+  if (me && next) return <Center h="100vh"><Loader role="status" aria-label="Signing in" /></Center>;
   if (me) return <Navigate to={cameFrom(location.state)} replace />;
   return (
     <PublicFrame title="Sign in to ZLH">

@@ -33,7 +33,7 @@ export function RequireSession({ children }: { children: ReactNode }) {
       </Container>
     );
   }
-  return <Center h="100vh"><Loader aria-label="Loading" /></Center>;
+  return <Center h="100vh"><Loader role="status" aria-label="Loading" /></Center>;
 }
 
 /** While somebody has to come back, Escape reaches no window below, which would close with all that is typed in it: so this listens before any of them. */

@@ -49,7 +49,7 @@ export function EditorView(props: Props) {
   if (opened.error) {
     return <Stack gap="sm"><Back onClose={onClose} /><Problem error={opened.error} title={`${showName(nameOf(path))} cannot be opened`} onRetry={() => void opened.refetch()} /></Stack>;
   }
-  if (!opened.data) return <Skeleton h={420} aria-label="Loading the file" />;
+  if (!opened.data) return <Skeleton h={420} role="status" aria-label="Loading the file" />;
   if (opened.data.kind !== "text") return <Stack gap="sm"><Back onClose={onClose} /><NoText place={place} path={path} opened={opened.data} /></Stack>;
   return <Writing key={opened.dataUpdatedAt} {...props} text={opened.data.text} version={opened.data.version} />;
 }
@@ -155,7 +155,7 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
         <div style={{ minWidth: 0 }}>
           <Back onClose={onClose} />
           <Group gap="xs">
-            <Title order={2} style={{ overflowWrap: "anywhere" }}><bdi>{name}</bdi>{unsaved && <span aria-label="Not saved"> •</span>}</Title>
+            <Title order={2} style={{ overflowWrap: "anywhere" }}><bdi>{name}</bdi>{unsaved && <span role="img" aria-label="Not saved"> •</span>}</Title>
             <Badge variant="light" color="gray" size="sm">{nameOfLanguage(nameOf(path))}</Badge>
             {start.lineEnd !== "\n" && <Badge variant="light" color="gray" size="sm">{start.lineEnd === null ? "Mixed line ends" : "CRLF"}</Badge>}
           </Group>

@@ -73,7 +73,7 @@ def _resolve(template: TemplateFile, asking: Asking, held: TemplateRecord | None
         if not versions:
             raise SourceUnsafe(source=template.name, reason="its source offers none of the versions that are kept")
     marked = with_default(versions)
-    if problems := find_template_problems(template.template, marked):
+    if problems := find_template_problems(template.template, marked, title=template.title):
         raise TemplateInvalid(template=template.name, problems=[str(problem) for problem in problems])
     return TemplateRecord(
         name=template.name,

@@ -60,7 +60,7 @@ class TemplateBook:
             raise TemplateInvalid(template=path.name, problems=[str(exc)]) from exc
         if head.name != path.stem:
             raise TemplateInvalid(template=path.name, problems=[f"its name is {head.name}, not that of its file"])
-        if problems := find_template_problems(template):
+        if problems := find_template_problems(template, title=head.title):
             raise TemplateInvalid(template=path.name, problems=[str(problem) for problem in problems])
         return TemplateFile(
             name=head.name, title=head.title, source=head.source, keep=head.keep, template=template, digest=digest

@@ -126,7 +126,7 @@ def read_catalog(folder: Path, keys: Path | None = None, *, now: datetime) -> Ca
 def _check_templates(catalog: Catalog) -> None:
     """Refuse to sign a template that cannot be rendered or could hurt whoever renders it."""
     for offer in catalog.game_templates:
-        if problems := find_template_problems(offer.template, offer.versions):
+        if problems := find_template_problems(offer.template, offer.versions, title=offer.title):
             raise TemplateInvalid(template=offer.name, problems=[str(problem) for problem in problems])
 
 

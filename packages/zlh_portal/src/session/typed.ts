@@ -1,0 +1,29 @@
+/** What was typed into a form, by the names of its fields. */
+
+export interface Typed {
+  label: string;
+  value: string;
+}
+
+/** The part of a field that is read here; its label is what it is called for whoever hears it. */
+export interface Field {
+  type: string;
+  value: string;
+  labels: ArrayLike<{ textContent: string | null }> | null;
+  getAttribute: (name: string) => string | null;
+}
+
+const NOT_TYPED = new Set(["password", "checkbox", "radio", "hidden", "file", "submit", "button"]);
+
+/** Return what stands in the fields that somebody types into; passwords are never kept. */
+export function readTyped(fields: ArrayLike<unknown>): Typed[] {
+  return (Array.from(fields) as Field[]).flatMap((field) => {
+    if (NOT_TYPED.has(field.type) || field.value.trim() === "") return [];
+    return [{ label: field.getAttribute("aria-label") ?? field.labels?.[0]?.textContent ?? "", value: field.value }];
+  });
+}
+
+/** Return it as lines to be copied, empty where nothing was typed. */
+export function writeTyped(typed: readonly Typed[]): string {
+  return typed.map(({ label, value }) => (label === "" ? value : `${label}: ${value}`)).join("\n");
+}
