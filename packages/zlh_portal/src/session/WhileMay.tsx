@@ -1,6 +1,6 @@
 /** Shows a form for as long as somebody may use it; where the right goes while they fill it in, what they typed is kept to be copied. */
 import { Alert, Text } from "@mantine/core";
-import { type FormEvent, type ReactNode, useState } from "react";
+import { type ReactNode, type SyntheticEvent, useState } from "react";
 import { Secret } from "../layout/Secret";
 import { readTyped, type Typed, writeTyped } from "./typed";
 
@@ -11,7 +11,7 @@ interface Props {
 
 export function WhileMay({ may, children }: Props) {
   const [typed, setTyped] = useState<readonly Typed[]>([]);
-  const note = ({ currentTarget, target }: FormEvent<HTMLDivElement>) => {
+  const note = ({ currentTarget, target }: SyntheticEvent<HTMLDivElement>) => {
     // A form in a window stands elsewhere in the document, and what happens in it comes here all the same.
     const form = (target instanceof Element && target.closest("form")) || currentTarget;
     setTyped(readTyped(form.querySelectorAll("input, textarea")));
