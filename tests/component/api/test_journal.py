@@ -57,6 +57,24 @@ async def bring_up(world: World) -> OwnerMark:
     return owner
 
 
+async def test_who_makes_and_deletes_containers_pushes_out_nobody_elses(world: World) -> None:
+    """His have numbers that nobody has any more, and go first where there are too many, however new they are."""
+    await world.fetch(_FILL)
+    await bring_up(world)
+    (kept,) = await world.fetch("select count(*) from step_attempts a join containers c using (owner)")
+    await world.fetch(
+        "update step_attempts a set at = at - interval '1 day' where owner in (select owner from containers)"
+    )
+    most = kept["count"] + 5
+    await AttemptsService(world.database, SystemClock(), KeptAttempts(most=most)).prune()
+    (left,) = await world.fetch(
+        "select count(*), count(*) filter (where c.owner is null) as of_gone, "
+        "min(a.at) filter (where c.owner is null) > now() - interval '1 minute' as are_newest "
+        "from step_attempts a left join containers c using (owner)"
+    )
+    assert tuple(left) == (most, 5, True)
+
+
 async def test_each_try_stays_when_the_next_one_succeeds(client: Client, world: World) -> None:
     """A step that has failed twice and went well then is three lines, with why and which try it was."""
     world.faults.fail("ensure_created", BROKEN, BROKEN)

@@ -21,6 +21,7 @@ PRUNE_S = 300.0
 class KeptAttempts:
     """How many tries are kept, of all and of each container, and for how long; whichever ends first."""
 
+    # Where there are more, those of containers that are gone go first.
     most: int = 1_000_000
     # Whoever has his steps taken again and again pushes out his own tries, and not those of others.
     most_each: int = 10_000

@@ -24,6 +24,13 @@ delete from step_attempts a using oldest o
 where a.at = o.at and a.number = o.number
     and (o.at < now() - $1::interval or (o.at, o.number) <= (select at, number from beyond))
 """
+# Those of containers that are gone first: whoever makes and deletes them again and again pushes out his own.
+_PRUNE_GONE = """
+with beyond as (
+    select at, number from step_attempts a where not exists (select from containers c where c.owner = a.owner)
+    order by at, number limit greatest(0, least($2, (select count(*) from step_attempts) - $1)))
+delete from step_attempts a using beyond b where a.at = b.at and a.number = b.number
+"""
 _PRUNE_EACH = """
 with many as (select vmid from step_attempts group by vmid having count(*) > $1),
 beyond as (
@@ -87,6 +94,9 @@ async def prune(connection: Connection, *, age: timedelta, most: int, most_each:
     # First what is too much of one container, which must not count where all are counted.
     of_each = await connection.execute(_PRUNE_EACH, most_each, PRUNE_ROWS)
     if pruned := int(of_each.split()[1]):
+        return pruned
+    of_gone = await connection.execute(_PRUNE_GONE, most, PRUNE_ROWS)
+    if pruned := int(of_gone.split()[1]):
         return pruned
     done = await connection.execute(_PRUNE, age, most, PRUNE_ROWS)
     return int(done.split()[1])
