@@ -46,7 +46,7 @@ def judge(node: NodeSeen) -> Judged:
 
 
 def _say(lack: str | None) -> str | None:
-    return None if lack is None or lack == "it is not online" else f"{lack[0].upper()}{lack[1:]}."
+    return None if lack is None else f"{lack[0].upper()}{lack[1:]}."
 
 
 def place_numbers(nodes: Sequence[NodeSeen]) -> tuple[list[Vmid], list[str]] | None:

@@ -8,10 +8,7 @@ from datetime import datetime
 from zlh_api.database.pool import Connection
 from zlh_api.nodes.rules import Load
 from zlh_common.names import Vmid
-from zlh_common.schema.resources import Resources
 
-# A container of which nobody has said how large it is has these.
-_SIZE = Resources()
 # How long a look of one process counts for those that cannot ask.
 LOST_S = 90
 # Only what has become another, or was written a while ago, is written: this is asked for again and again.
@@ -38,16 +35,16 @@ select name, case when state = 'unknown' then since else noted_at end as since f
 """
 _LOADS = """
 select {node} as node, c.guest, count(*)::int as count,
-    coalesce(sum(coalesce((c.resources ->> 'cpu')::numeric, $1)), 0)::float8 as cpu,
-    coalesce(sum(coalesce((c.resources ->> 'memoryMib')::bigint, $2)), 0)::bigint as memory_mib,
-    coalesce(sum(coalesce((c.resources ->> 'diskMib')::bigint, $3)), 0)::bigint as disk_mib
+    sum((c.resources ->> 'cpu')::numeric)::float8 as cpu,
+    sum((c.resources ->> 'memoryMib')::bigint)::bigint as memory_mib,
+    sum((c.resources ->> 'diskMib')::bigint)::bigint as disk_mib
 from containers c {source} group by 1, 2
 """
 _ON_ONE = _LOADS.format(node="''", source="")
 _ON_EACH = _LOADS.format(
     node="coalesce(p.node, '')",
     # What stands in our place and is not ours is nothing of ours on that node.
-    source="left join unnest($4::integer[], $5::text[]) as p(vmid, node) on p.vmid = c.vmid and c.guest <> 'foreign'",
+    source="left join unnest($1::integer[], $2::text[]) as p(vmid, node) on p.vmid = c.vmid and c.guest <> 'foreign'",
 )
 
 
@@ -67,11 +64,10 @@ async def note_lost(connection: Connection) -> dict[str, datetime]:
 
 async def fetch_loads(connection: Connection, placed: tuple[Sequence[Vmid], Sequence[str]] | None) -> dict[str, Load]:
     """Return what ours may use on each node, and below "" those on none; all of them where nothing is `placed`."""
-    size = (_SIZE.cpu, _SIZE.memory_mib, _SIZE.disk_mib)
     if placed is None:
-        rows = await connection.fetch(_ON_ONE, *size)
+        rows = await connection.fetch(_ON_ONE)
     else:
-        rows = await connection.fetch(_ON_EACH, *size, list(placed[0]), list(placed[1]))
+        rows = await connection.fetch(_ON_EACH, list(placed[0]), list(placed[1]))
     loads: dict[str, Load] = {}
     for row in rows:
         load = loads.get(row["node"], Load())

@@ -58,7 +58,7 @@ def _render(
         is_online=node.is_online,
         is_in_maintenance=node.name in maintained,
         is_used=not allowed or node.name in allowed,
-        lack=find_lack(node, usual, []),
+        lack=find_lack(node, usual, []) if node.is_online else None,
         cores=node.cores or None,
         memory_mib=node.memory_mib or None,
         used_memory_mib=node.used_memory_mib if node.is_online else None,
