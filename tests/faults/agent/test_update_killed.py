@@ -125,8 +125,9 @@ def boot(disk: Disk) -> None:
 def accept(disk: Disk) -> None:
     """Take SECOND for good, place what starts it, and take away what nobody needs."""
     service = disk.service(SECOND)
-    done = replace(disk.store.read_state(), phase=DONE, highest=SECOND, ended_at="2026-01-01T00:00:00+00:00")
-    disk.store.write_state(done)
+    before = disk.store.read_state()
+    done = replace(before, phase=DONE, highest=SECOND, ended_at="2026-01-01T00:00:00+00:00")
+    assert disk.store.move_state(before, done) == done
     service._load()
     service._tidy()
 
