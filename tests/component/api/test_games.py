@@ -22,6 +22,7 @@ from zlh_api.agents.client import AgentRefused
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.games.model import GamePool
+from zlh_api.games.service import MOST_BACKUPS_BELIEVED
 from zlh_api.proof import rules
 from zlh_common.names import OwnerMark
 from zlh_common.schema.customers import Quota
@@ -443,6 +444,23 @@ async def test_a_backup_is_made_of_what_is_in_place(world: World, client: Client
     game = world.agents.specs[container.owner].game
     assert game is not None
     assert game.backups_asked == 1
+
+
+@pytest.mark.parametrize(("answered", "asked"), [(7, 8), (2**63 - 1, MOST_BACKUPS_BELIEVED + 1)])
+async def test_a_backup_is_asked_for_above_what_was_answered(
+    world: World, client: Client, answered: int, asked: int
+) -> None:
+    """A database that was restored knows of fewer than the agent has made; and an agent may say any number."""
+    container = await bring_up(world, client, BLOCKS_WISH)
+    await world.fetch(
+        "update containers set "
+        "agent_status = jsonb_set(agent_status, '{game,backupsAnswered}', to_jsonb($1::bigint)) returning 1",
+        answered,
+    )
+    await call(client, "POST", f"/api/game/{container.vmid}/backups", status=202)
+    game = (await find(world, container.vmid)).game
+    assert game is not None
+    assert game.backups_asked == asked
 
 
 async def test_an_agent_that_makes_no_backups_when_asked_is_told(world: World, client: Client) -> None:

@@ -54,6 +54,8 @@ from zlh_common.schema.structs import encode
 
 # Every file of a version is read.
 VERIFY_TIMEOUT_S = 180
+# Of how many backups an agent is believed to have made some, so that one more is still a number.
+MOST_BACKUPS_BELIEVED = 2**53
 _DOWN = frozenset({"stopped", "error", "backoff"})
 _REFUSALS = {refusal.code: refusal for refusal in (ProcessNotRunning, ProcessSwitchedOff)}
 T = TypeVar("T")
@@ -126,7 +128,9 @@ class GameService:
             state = decide_state(game, told, agents_steps(current))
             if told is None or told.version is None or state is GameState.CHANGING:
                 raise GameFilesChanging
-            return msgspec.structs.replace(game, backups_asked=game.backups_asked + 1), current.runtimes
+            # Above what it has answered too: a database that came back from a backup knows of less.
+            before = max(game.backups_asked, min(told.backups_answered or 0, MOST_BACKUPS_BELIEVED))
+            return msgspec.structs.replace(game, backups_asked=before + 1), current.runtimes
 
         return self.detail(await self._containers.change_game(container, change))
 
