@@ -26,6 +26,7 @@ sys.path[0] = str(ROOT / "tests")
 from bench import (  # noqa: E402 - after the path
     access,
     agent,
+    agent_update,
     api,
     api_busy,
     api_limits,
@@ -70,6 +71,7 @@ CASES: tuple[Case, ...] = (
     *console_crowd.CASES,
     *revocation.CASES,
     *agent.CASES,
+    *agent_update.CASES,
     *ports.CASES,
     *bridged_ports.CASES,
     *supervision.CASES,
