@@ -19,7 +19,7 @@ LEFT_OUT = "bin/python3"
 
 
 def pack_agent(bundle: Path, tree: Path, *, version: str, platform: str, lock: Path) -> BuildRecord:
-    """Write archive, record and sums of a bundle below `tree`, in which no other version is; return the record.
+    """Write archive and record of a bundle below `tree`, in which no other version is; return the record.
 
     `lock` holds what others wrote of it, so its SHA-256 is the source's.
     """

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from build_release import sign
 from guards import leaks
 from lxc.control_host import control_host, fetch_wheels, put_folder
 from lxc.guest import Guest
@@ -79,13 +80,6 @@ def release(place: Path) -> Path:
 def later(release: Path, place: Path) -> Path:
     """Make the release that comes after it."""
     return as_version(release, NEXT, place / "later")
-
-
-def sign(release: Path, key: Path) -> None:
-    """Sign a release as its maker does."""
-    (release / "SHA256SUMS.sig").unlink(missing_ok=True)
-    signer = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", "zlh-release", str(release / "SHA256SUMS")]
-    subprocess.run(signer, check=True)
 
 
 class Host:

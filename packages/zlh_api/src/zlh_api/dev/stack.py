@@ -28,8 +28,8 @@ import aiohttp
 import structlog
 from rich.console import Console
 
+from zlh_api.app.accounts import open_accounts
 from zlh_api.app.driver import make_driver
-from zlh_api.app.parts import open_parts
 from zlh_api.circuit import Circuits
 from zlh_api.config.load import load_config
 from zlh_api.config.model import ApiConfig
@@ -472,8 +472,8 @@ def _render_games(games: range) -> str:
 async def _write_dev_file(home: Home, ports: DevPorts, config: ApiConfig) -> None:
     """Make sure that the operator can sign in, and tell programs how."""
     operator = _load_operator(home)
-    async with open_parts(config) as parts:
-        await parts.wishes.accounts.users.ensure_operator(
+    async with open_accounts(config.database.dsn) as (accounts, _audit_log):
+        await accounts.users.ensure_operator(
             email=operator["email"],
             password=Secret(operator["password"]),
             customer_name=CUSTOMER,
