@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def hostile_modrinth(modrinth: FakeModrinth) -> FakeModrinth:
 @pytest.fixture
 async def hostile_game(stack: Stack, hostile_modrinth: FakeModrinth, tmp_path: Path) -> AsyncIterator[int]:
     """A game server of that template, in whose agent's place a hostile program tells what there is."""
-    publish_blocks(stack, name=NAME, title=_seen(0, 128), template=HOSTILE)
+    await asyncio.to_thread(publish_blocks, stack, name=NAME, title=_seen(0, 128), template=HOSTILE)
     vmid = await stack.create({"kind": "game", "template": NAME, "version": "1.0", "acceptEula": True})
     try:
         await stack.wait_ready(vmid)

@@ -4,6 +4,7 @@ import { safeHttpUrl } from "../api/link";
 import type { AddonStatus, ContainerStatus } from "../api/types";
 import { useExposures } from "../exposures/queries";
 import { useMe } from "../session/session";
+import { Said } from "../layout/Said";
 import { whatItWaitsFor, whyNotOpen } from "./words";
 
 export function OpenEditor({ addon, status }: { addon: AddonStatus; status: ContainerStatus }) {
@@ -12,11 +13,12 @@ export function OpenEditor({ addon, status }: { addon: AddonStatus; status: Cont
   const port = exposures?.find((exposure) => exposure.addon === addon.name);
   const barred = port ? whyNotOpen(me, status.customerId, port.publishedBy) : null;
   const url = addon.url === null ? null : safeHttpUrl(addon.url);
+  const awaited = url ? null : whatItWaitsFor(addon, status);
   return (
     <div role="status" data-testid={`open-${addon.name}`}>
       {url && !barred && <Button component="a" href={url.href} target="_blank" rel="noopener noreferrer">Open editor</Button>}
       {url && barred && <Text size="sm" c="dimmed">{barred}</Text>}
-      {!url && <Text size="sm" c="dimmed" style={{ overflowWrap: "anywhere" }}>{whatItWaitsFor(addon, status)}</Text>}
+      {awaited !== null && <Text size="sm" c="dimmed" style={{ overflowWrap: "anywhere" }}><Said text={awaited} /></Text>}
     </div>
   );
 }

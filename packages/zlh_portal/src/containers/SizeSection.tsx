@@ -1,5 +1,6 @@
 /** How large the container is, how large it shall be, and how that goes. */
 import { Button, Code, Group, List, Skeleton, Stack, Text } from "@mantine/core";
+import { Said } from "../layout/Said";
 import { useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { ContainerStatus, Limits } from "../api/types";
@@ -46,7 +47,7 @@ function Outcome({ status, resize: { differences, failed } }: { status: Containe
   if (differences.length === 0 && !failed) return null;
   return (
     <div data-testid="resize-outcome">
-      {failed?.message && <Text size="sm" c="red" style={{ overflowWrap: "anywhere" }}>{failed.message} <Code>{failed.code}</Code></Text>}
+      {failed?.message && <Text size="sm" c="red" style={{ overflowWrap: "anywhere" }}><Said text={failed.message} /> <Code>{failed.code}</Code></Text>}
       <List size="sm">{differences.map((line) => <List.Item key={line}>{line}</List.Item>)}</List>
       {failed && (
         <Group gap="xs" mt="xs">

@@ -1,5 +1,6 @@
 /** Which version a server is of, whether its files are whole, and the way to another one. */
 import { Button, Group, List, Select, Stack, Switch, Text } from "@mantine/core";
+import { Said } from "../layout/Said";
 import { useState } from "react";
 import type { ContainerStatus, GameDetail } from "../api/types";
 import { useTemplateCatalog } from "../catalog/queries";
@@ -30,7 +31,7 @@ export function VersionSection({ status, game }: { status: ContainerStatus; game
   return (
     <Section title="Version" action={<ToneBadge words={describeState(game.state)} testId="game-state" />}>
       <Text fw={600} style={{ overflowWrap: "anywhere" }} data-testid="installed-version"><Name text={game.title} /> <span className="numbers">{describeInstalled(game)}</span></Text>
-      {work && <div style={{ marginTop: 8 }} data-testid="game-work">{work.state === "pending" ? <Text size="xs" c="dimmed">{work.message}</Text> : <TransferBar step={work} label={titleOf(work.name)} />}</div>}
+      {work && <div style={{ marginTop: 8 }} data-testid="game-work">{work.state === "pending" ? <Text size="xs" c="dimmed">{work.message !== null && <Said text={work.message} />}</Text> : <TransferBar step={work} label={titleOf(work.name)} />}</div>}
       {game.eula && <Text size="xs" c="dimmed" mt={4}><Name text={game.eula.title} /> was agreed to <TimeAgo time={game.eula.agreedAt} />.</Text>}
       {mayChange && (
         <Group gap="xs" mt="sm">

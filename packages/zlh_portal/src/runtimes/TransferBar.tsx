@@ -1,5 +1,6 @@
 /** A step that moves bytes, as a bar with its figures. */
 import { Group, Progress, Text } from "@mantine/core";
+import { Said } from "../layout/Said";
 import type { Step } from "../api/types";
 import { readableBytes } from "../containers/timeline";
 import classes from "./runtimes.module.css";
@@ -13,7 +14,7 @@ export function TransferBar({ step, label }: { step: Step; label: string }) {
       <Progress value={percent ?? 100} animated={percent === null} size="sm" aria-label={percent === null ? label : `${label}: ${percent} %`} transitionDuration={200} />
       <Group justify="space-between" gap="xs" mt={4}>
         <Text size="xs" c="dimmed">{stage}{percent === null ? "…" : `, ${percent} %`}</Text>
-        <Text size="xs" c="dimmed" className="numbers">{figures}</Text>
+        <Text size="xs" c="dimmed" className="numbers"><Said text={figures} /></Text>
       </Group>
     </div>
   );

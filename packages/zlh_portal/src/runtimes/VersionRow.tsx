@@ -50,7 +50,7 @@ export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayC
       </Group>
       {record && <Facts record={record} />}
       {step && !isFailed && step.state !== "done" && step.code === null && <TransferBar step={step} label={row.isWanted ? `Installing ${name}` : `Removing ${name}`} />}
-      {step && !isFailed && step.code !== null && <Text size="sm" c="dimmed" mt={4}>{step.message}</Text>}
+      {step?.message && !isFailed && step.code !== null && <Text size="sm" c="dimmed" mt={4}><Said text={step.message} /></Text>}
       {row.isPending && !step && <Text size="sm" c="dimmed" mt={4} role="status">{row.isWanted ? "Asked for; its agent has not begun yet." : "Asked away; its agent has not begun yet."}</Text>}
       {step && isFailed && (
         <StepTrouble
