@@ -131,7 +131,7 @@ async def test_a_broken_version_is_undone_by_itself(fleet: Fleet, added: str, co
     """The former one runs again and says why; the process has not noticed, and a good version is taken after that."""
     pid = await fleet.pid()
     was = (await fleet.guest.wait_online()).agent_version
-    await fleet.offer(NEWER, "app.py", added)
+    await fleet.offer(NEWER, "app/serve.py", added)
     await fleet.tell(NEWER)
     after = await fleet.until(STATE.UNDONE, NEWER)
     update = update_of(after)

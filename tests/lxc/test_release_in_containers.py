@@ -161,7 +161,7 @@ async def test_release_makes_uses_and_removes_containers(
         clock.note("terminal, file, published port, player")
 
         template = host.settings.template
-        broken = {"module": "app.py", "added": BROKEN}
+        broken = {"module": "app/serve.py", "added": BROKEN}
         await asyncio.to_thread(offer_version, template, shop, NEXT_BROKEN, **broken)
         await asyncio.to_thread(offer_version, template, shop, NEXT)
         runs = [await processes_of(each) for each in (dev, game)]
