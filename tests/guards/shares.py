@@ -36,6 +36,7 @@ APART: tuple[str, ...] = (
     "tests/faults/agent/test_game_killed.py",
     "tests/faults/agent/test_game_writes_killed.py",
     "tests/faults/agent/test_install_killed.py",
+    "tests/faults/agent/test_update_full_disk.py",
     "tests/faults/files/test_vanishing.py",
     "tests/faults/mods/test_killed.py",
     "tests/faults/provisioning/test_killed_processes.py",
