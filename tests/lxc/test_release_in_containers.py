@@ -62,10 +62,15 @@ def release(place: Path) -> Path:
     return build_release(place / "dist", "--template", "lxc")
 
 
+@pytest.fixture(scope="module")
+def template(release: Path, place: Path) -> Path:
+    """Unpack its template, once for a second try too."""
+    return unpack_template(release, place / "template")
+
+
 @pytest.fixture
-async def host(release: Path, place: Path) -> AsyncIterator[OwnHost]:
+async def host(template: Path) -> AsyncIterator[OwnHost]:
     """A bridge and a driver whose containers are made of the release's template."""
-    template = await asyncio.to_thread(unpack_template, release, place / "template")
     async with own_host(template=template) as host:
         yield host
 
