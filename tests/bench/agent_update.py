@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 
 import aiohttp
@@ -27,25 +27,30 @@ LOOK_S = 0.02
 class Silence:
     """For how long nobody answered, at the longest."""
 
+    answered_at: float = field(default_factory=time.perf_counter)
     longest_s: float = 0.0
+
+    def note_answer(self) -> None:
+        """Somebody has answered now."""
+        now = time.perf_counter()
+        self.longest_s, self.answered_at = max(self.longest_s, now - self.answered_at), now
 
 
 @asynccontextmanager
 async def listening(lived: Lived) -> AsyncIterator[Silence]:
-    """Ask again and again, while the block lasts, whether an agent answers."""
+    """Ask again and again, while the block lasts, whether an agent answers; it ends when one has answered."""
     silence = Silence()
 
     async def listen() -> None:
-        answered = time.perf_counter()
         while True:
             if await answers(lived):
-                now = time.perf_counter()
-                silence.longest_s, answered = max(silence.longest_s, now - answered), now
+                silence.note_answer()
             await asyncio.sleep(LOOK_S)
 
     task = asyncio.create_task(listen())
     try:
         yield silence
+        silence.note_answer()
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
