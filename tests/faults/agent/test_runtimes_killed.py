@@ -22,7 +22,7 @@ from zlh_common.schema.spec import WantedRuntime
 log = structlog.get_logger()
 VERSIONS = ("1.0", "2.0", "3.0", "4.0")
 # At moments of their own in each run: ZLH_KILLS makes one run longer.
-KILLS = int(os.environ.get("ZLH_KILLS", "20"))
+KILLS = int(os.environ.get("ZLH_KILLS", "50"))
 
 
 def next_spec(chance: random.Random, spec: Sequence[WantedRuntime]) -> tuple[WantedRuntime, ...]:

@@ -15,7 +15,7 @@ from component.agent.harness import OWNER, AgentProcess, eventually
 from component.agent.test_uploads import PIECE, Sender, cut
 from zlh_common.names import agent_name
 
-CUTS = int(os.environ.get("ZLH_UPLOAD_CUTS", "300"))
+CUTS = int(os.environ.get("ZLH_UPLOAD_CUTS", "1000"))
 SEED = int(os.environ.get("ZLH_UPLOAD_SEED", str(random.SystemRandom().randrange(2**32))))
 SIZE = 40_000
 

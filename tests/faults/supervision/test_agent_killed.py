@@ -20,7 +20,7 @@ from zlh_common.schema.console_wire import SUBPROTOCOL, Gap, parse_output, parse
 from zlh_common.schema.process import HangPolicy, ProcessPolicy, ReadyPolicy, TcpProbe, WantedProcess
 
 # At moments of their own in each run: ZLH_KILLS makes one run longer.
-KILLS = int(os.environ.get("ZLH_KILLS", "40"))
+KILLS = int(os.environ.get("ZLH_KILLS", "100"))
 VIEWERS = 3
 # Some 100 KB/s: however slow an agent is to start, what is printed meanwhile stays within its ring.
 NUMBERS = "i=0; while :; do echo $i; i=$((i+1)); [ $((i % 200)) != 0 ] || sleep 0.01; done"
