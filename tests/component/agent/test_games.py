@@ -243,7 +243,7 @@ async def test_a_script_that_says_it_went_well_is_not_believed(agent: AgentProce
     await agent.want_spec(game=want_game(source.server(), free_port(), scripts=(script,)))
     step = await failed(agent)
     assert (step.code, step.exit_code, step.output) == ("game_script_failed", 0, "all is well\n")
-    assert (await agent.status()).game == GameReport(template="blocks")
+    assert (await agent.status()).game == GameReport(template="blocks", backups_answered=0)
 
 
 async def test_files_that_were_changed_are_found_and_placed_anew(agent: AgentProcess, source: GameSource) -> None:

@@ -88,5 +88,5 @@ async def test_killed_at_each_act_it_still_comes_to_its_end(world: World) -> Non
         newest, _ = await service.fetch_page(before=None, limit=1)
         if newest[0].state is RolloutState.DONE:
             break
-    states = await world.fetch("select distinct state, attempt from rollout_members")
-    assert [(row["state"], row["attempt"]) for row in states] == [("updated", 0)]
+    detail = await service.fetch_detail(newest[0].id, state=None, after="", limit=CONTAINERS)
+    assert [(str(member.state), member.attempt) for member in detail.members] == [("updated", 0)] * CONTAINERS
