@@ -23,8 +23,7 @@ PROGRAM = TESTS / "fakes/hostile_agent.py"
 async def taken_over(stack: Stack, vmid: int, log: Path) -> AsyncIterator[subprocess.Popen[bytes]]:
     """Have a container's agent be the hostile one, and return once the API hears that one; its log is at `log`."""
     config = stack.home / f"containers/{vmid}/root/etc/zlh/agent.toml"
-    owner = _owner(stack, vmid)
-    program = await asyncio.to_thread(_start, config, owner, log)
+    program = await asyncio.to_thread(_start, config, stack.owner_of(vmid), log)
     try:
         async with asyncio.timeout(WAIT_S):
             while not await _is_heard(stack, vmid):
@@ -35,11 +34,6 @@ async def taken_over(stack: Stack, vmid: int, log: Path) -> AsyncIterator[subpro
     finally:
         program.kill()
         await asyncio.to_thread(program.wait)
-
-
-def _owner(stack: Stack, vmid: int) -> str:
-    agent = next(each for each in stack.programs("agent") if _is_of(stack, vmid, each))
-    return agent.environ()[CONTAINER_MARK]
 
 
 def _start(config: Path, owner: str, log: Path) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ import psutil
 
 from guards.leaks import is_gone
 from guards.ports import free_port
+from zlh_common.names import CONTAINER_MARK
 
 START_S = 400
 WAIT_S = 120
@@ -157,6 +158,18 @@ class Stack:
                     await self.call("DELETE", path)
                 await asyncio.sleep(0.1)
         await self.wait_status(vmid, "processes", wanted=[])
+        await self._see_shims_end(self.owner_of(vmid))
+
+    async def _see_shims_end(self, owner: str) -> None:
+        """Return once nothing holds a terminal or a process of this container; its list is empty a little earlier."""
+        async with asyncio.timeout(WAIT_S):
+            while any(_is_shim_of(owner, each) for each in psutil.process_iter()):
+                await asyncio.sleep(0.05)
+
+    def owner_of(self, vmid: int) -> str:
+        """Return the mark of a container, whose agent runs."""
+        within = f"{self.home}/containers/{vmid}/"
+        return next(each for each in self.programs("agent") if within in _line(each)).environ()[CONTAINER_MARK]
 
     async def status(self, vmid: int) -> dict[str, Any]:
         """Return the report of a container; while the API is away, of the moment at which it is back."""
@@ -224,6 +237,13 @@ class Stack:
             return process.environ().get("ZLH_HOME") == str(self.home) or f"{self.home}/" in _line(process)
         except psutil.Error:
             return False
+
+
+def _is_shim_of(owner: str, process: psutil.Process) -> bool:
+    try:
+        return "zlh-shim:" in _line(process) and process.environ().get(CONTAINER_MARK) == owner
+    except psutil.Error:
+        return False
 
 
 def _line(process: psutil.Process) -> str:

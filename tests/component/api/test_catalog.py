@@ -100,6 +100,7 @@ async def test_game_servers_are_told_with_what_is_asked_of_who_creates_one(world
     assert [(row["version"], row["releasedAt"]) for row in offer["versions"]] == [("1.0", "2026-01-01T00:00:00Z")]
     runtimes = await (await client.get("/api/catalog/runtimes", headers=OWNER)).json()
     assert [runtime["name"] for runtime in runtimes["runtimes"]] == ["node"]
+    assert [(offer.name, offer.for_games) for offer in world.catalog.published()] == [("node", False), ("squid", True)]
     for asked, said in (
         ({"template": "minecraft"}, (True, "1.0", [])),
         ({"template": "minecraft", "version": "2.0"}, (False, None, ["template_runtime_missing"])),

@@ -4709,6 +4709,8 @@ export interface components {
          * @description All versions of one name, the newest first.
          */
         PublishedOffer: {
+            /** @default false */
+            forGames: boolean;
             /** @enum {string} */
             kind: "addon" | "agent" | "runtime";
             name: string;

@@ -1,10 +1,8 @@
 /** What a customer uses of each kind, beside what it may. */
 import { Badge, Group, Progress, Stack, Text, Tooltip } from "@mantine/core";
 import type { QuotaUse } from "../api/types";
-import type { Tone } from "../layout/tone";
+import { COLOUR_OF } from "../layout/tone";
 import { renderBars } from "./quota";
-
-const COLOURS: Readonly<Record<Tone, string>> = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "gray" };
 
 export function QuotaBars({ uses }: { uses: readonly QuotaUse[] }) {
   const own = new Set(uses.filter(({ isOwn }) => isOwn).map(({ name }) => name));
@@ -19,7 +17,7 @@ export function QuotaBars({ uses }: { uses: readonly QuotaUse[] }) {
             </Group>
             <Text size="sm" className="numbers" data-testid="quota-words">{words}</Text>
           </Group>
-          {percent !== null && <Progress value={percent} color={COLOURS[tone]} aria-label={`${label}: ${words}`} />}
+          {percent !== null && <Progress value={percent} color={COLOUR_OF[tone]} aria-label={`${label}: ${words}`} />}
           {warning && <Text size="xs" c={tone === "bad" ? "red" : "dimmed"} mt={2}>{warning}</Text>}
         </li>
       ))}

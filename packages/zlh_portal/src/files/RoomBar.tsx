@@ -1,10 +1,12 @@
 /** How full the disk of a root is. */
 import { Alert, Progress, Text, Tooltip } from "@mantine/core";
 import type { DiskRoom } from "../api/types";
+import { COLOUR_OF } from "../layout/tone";
 import classes from "./files.module.css";
 import { describeRoom } from "./room";
 
-const COLOURS = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "indigo" } as const;
+// A bar that says nothing special is one all the same.
+const COLOURS = { ...COLOUR_OF, quiet: "indigo" };
 
 export function RoomBar({ room }: { room: DiskRoom }) {
   const { percent, tone, words } = describeRoom(room);

@@ -5,6 +5,7 @@ import { useCustomersLink } from "../customers/useCustomersLink";
 import { useMe, useSignOut, useWhyNot } from "../session/session";
 import { PersonIcon } from "./icons";
 import { Name } from "./Name";
+import classes from "./Shell.module.css";
 
 export function AccountMenu() {
   const people = useCustomersLink();
@@ -20,6 +21,7 @@ export function AccountMenu() {
       <Menu.Dropdown>
         <Menu.Label style={{ overflowWrap: "anywhere" }}><Name text={me?.user.email ?? ""} /></Menu.Label>
         <Menu.Item onClick={() => void navigate("/account")}>Account</Menu.Item>
+        <Menu.Item className={classes["tight"] ?? ""} onClick={() => void navigate("/catalog")}>Catalog</Menu.Item>
         <Menu.Item hiddenFrom="sm" onClick={() => void navigate(people.to)}>{people.label}</Menu.Item>
         {mayViewPlatform && <Menu.Item hiddenFrom="sm" onClick={() => void navigate("/platform")}>Platform</Menu.Item>}
         <Menu.Item component="a" href="/api/docs" target="_blank" rel="noreferrer">API reference</Menu.Item>

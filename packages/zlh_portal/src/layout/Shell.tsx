@@ -26,13 +26,13 @@ export function Shell() {
       <AppShell.Header>
         <Container size="lg" h="100%">
           <Group h="100%" justify="space-between" wrap="nowrap">
-            <Group gap="lg" wrap="nowrap">
+            <Group gap="md" wrap="nowrap">
               <UnstyledButton component={Link} to="/" aria-label="ZLH, to the containers">
                 <Group gap={8} wrap="nowrap"><Mark /><Text fw={700} visibleFrom="xs">ZLH</Text></Group>
               </UnstyledButton>
               <nav aria-label="Main">
                 <ContainersLink />
-                <NavLink to="/catalog" className={classes["nav"] ?? ""}>Catalog</NavLink>
+                <NavLink to="/catalog" className={`${classes["nav"]} ${classes["roomy"]}`}>Catalog</NavLink>
                 <NavLink to={people.to} className={`${classes["nav"]} ${classes["wide"]}`}>{people.label}</NavLink>
                 {mayViewPlatform && <NavLink to="/platform" className={`${classes["nav"]} ${classes["wide"]}`}>Platform</NavLink>}
               </nav>

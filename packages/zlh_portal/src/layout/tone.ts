@@ -6,3 +6,6 @@ export interface Words {
   tone: Tone;
   meaning: string;
 }
+
+/** The colour, of the library's names, that a tone has in bars and alerts. */
+export const COLOUR_OF: Readonly<Record<Tone, string>> = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "gray" };

@@ -28,8 +28,8 @@ export function CatalogTab() {
           <Text size="sm">So nothing can be decided from here, which is as it should be where that key is kept offline. Choose what to do, and run the command where the key is.</Text>
         </Alert>
       )}
-      {published && groupOffers(published.offers).map(({ kind, title, offers }) => (
-        <Section key={kind} title={title}>
+      {published && groupOffers(published.offers).map(({ title, offers }) => (
+        <Section key={title} title={title}>
           {offers.map((offer) => <Offer key={offer.name} offer={offer} onAsk={setAsked} />)}
         </Section>
       ))}

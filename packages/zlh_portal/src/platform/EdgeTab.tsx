@@ -9,12 +9,10 @@ import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
-import type { Tone } from "../layout/tone";
+import { COLOUR_OF, type Tone } from "../layout/tone";
 import { describeCertificateEnd, judgeEdge, nameCertificate, nameFault, tellLook } from "./edge";
 import classes from "./platform.module.css";
 import { useEdge } from "./queries";
-
-const COLOURS = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "gray" } as const;
 
 export function EdgeTab() {
   const query = useEdge();
@@ -40,7 +38,7 @@ function Standing({ edge }: { edge: EdgeStatus }) {
   const now = useServerNow(true, 5_000);
   const { tone, title, detail } = judgeEdge(edge, now);
   return (
-    <Alert color={COLOURS[tone]} title={title} data-testid="edge-standing" data-tone={tone}>
+    <Alert color={COLOUR_OF[tone]} title={title} data-testid="edge-standing" data-tone={tone}>
       {detail && <Text size="sm">{detail}</Text>}
       {edge.outages.map(({ code, message, since }) => (
         <Text key={code} size="sm" component="div" style={{ overflowWrap: "anywhere" }} data-testid={`outage-${code}`}>

@@ -3,7 +3,7 @@ import { Code, Group as Row, Paper, Stack, Text, Title } from "@mantine/core";
 import type { AuditReport } from "../api/types";
 import { ToneBadge } from "../layout/ToneBadge";
 import classes from "./platform.module.css";
-import { factsOf, type Group, groupFindings, nameFinding } from "./words";
+import { factsOf, type Group, groupFindings, nameFinding } from "./standing";
 
 export function FindingGroups({ report }: { report: AuditReport }) {
   const groups = groupFindings(report.findings);

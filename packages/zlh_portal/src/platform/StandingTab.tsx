@@ -5,13 +5,12 @@ import type { AuditReport, AuditStatus, QueueFigures } from "../api/types";
 import { useServerNow } from "../layout/clock";
 import { Problem } from "../layout/Problem";
 import { TimeAgo } from "../layout/TimeAgo";
+import { COLOUR_OF } from "../layout/tone";
 import { FindingGroups } from "./FindingGroups";
 import classes from "./platform.module.css";
 import { useAudit, useLookNow } from "./queries";
-import { countLooked, figuresOf, judge, namePart } from "./words";
+import { countLooked, figuresOf, judge, namePart } from "./standing";
 import { WorkList } from "./WorkList";
-
-const COLOURS = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "gray" } as const;
 
 export function StandingTab() {
   const query = useAudit();
@@ -37,7 +36,7 @@ function Standing({ status }: { status: AuditStatus }) {
   const now = useServerNow(true, 5_000);
   const { tone, title, detail } = judge(status, now);
   return (
-    <Alert color={COLOURS[tone]} title={title} data-testid="standing" data-tone={tone}>
+    <Alert color={COLOUR_OF[tone]} title={title} data-testid="standing" data-tone={tone}>
       {detail && <Text size="sm">{detail}</Text>}
       {status.report && <LastLook report={status.report} />}
     </Alert>

@@ -6,7 +6,7 @@ import { titleOf } from "../containers/stepNames";
 import { useServerNow } from "../layout/clock";
 import { ToneBadge } from "../layout/ToneBadge";
 import classes from "./platform.module.css";
-import { countDown, describeWork } from "./words";
+import { countDown, describeWork } from "./standing";
 
 export function WorkList({ work, leftOut }: { work: readonly WorkItem[]; leftOut: number }) {
   const now = useServerNow(work.some(({ nextTryAt }) => nextTryAt !== null));

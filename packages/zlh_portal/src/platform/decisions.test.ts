@@ -3,7 +3,7 @@ import type { PublishedOffer } from "../api/types";
 import { commandFor, decisionsFor, groupOffers, tellDecided } from "./decisions";
 
 const OFFER: PublishedOffer = {
-  kind: "runtime", name: "node", title: "Node.js",
+  kind: "runtime", name: "node", title: "Node.js", forGames: false,
   versions: [{ version: "25.0.0", channel: "candidate", default: false }, { version: "24.0.0", channel: "stable", default: true }, { version: "22.0.0", channel: "stable", default: false }],
 };
 const labels = (offer: PublishedOffer, at: number) => (offer.versions[at] ? decisionsFor(offer, offer.versions[at]).map(({ label }) => label) : null);
@@ -32,7 +32,10 @@ describe("what was decided", () => {
 });
 
 describe("offers", () => {
-  it("stand by their kinds, without empty ones", () => {
-    expect(groupOffers([{ ...OFFER, kind: "agent" }, OFFER]).map(({ title }) => title)).toEqual(["Runtimes", "Agent"]);
+  it("stand by what they are for, without empty groups", () => {
+    const squid = { ...OFFER, name: "flying-squid", forGames: true };
+    expect(groupOffers([{ ...OFFER, kind: "agent" }, squid, OFFER])).toMatchObject([
+      { title: "Runtimes", offers: [{ name: "node" }] }, { title: "Programs of game servers", offers: [{ name: "flying-squid" }] }, { title: "Agent" },
+    ]);
   });
 });

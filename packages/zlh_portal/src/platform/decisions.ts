@@ -41,11 +41,14 @@ export function tellDecided({ name, version, channel, default: after, defaultBef
   return `${isolate(name)} ${version} is ${state}, and the default is ${after || "none"} now.`;
 }
 
-const KINDS: Readonly<Record<PublishedOffer["kind"], string>> = { runtime: "Runtimes", addon: "Addons", agent: "Agent" };
+const GROUPS: readonly (readonly [title: string, holds: (offer: PublishedOffer) => boolean])[] = [
+  ["Runtimes", ({ kind, forGames }) => kind === "runtime" && !forGames],
+  ["Programs of game servers", ({ kind, forGames }) => kind === "runtime" && forGames],
+  ["Addons", ({ kind }) => kind === "addon"],
+  ["Agent", ({ kind }) => kind === "agent"],
+];
 
-/** The offers by their kind; kinds of which nothing is published are left out. */
-export function groupOffers(offers: readonly PublishedOffer[]): { kind: PublishedOffer["kind"]; title: string; offers: PublishedOffer[] }[] {
-  return (Object.keys(KINDS) as PublishedOffer["kind"][])
-    .map((kind) => ({ kind, title: KINDS[kind], offers: offers.filter((offer) => offer.kind === kind) }))
-    .filter((group) => group.offers.length > 0);
+/** The offers by what they are for; groups of which nothing is published are left out. */
+export function groupOffers(offers: readonly PublishedOffer[]): { title: string; offers: PublishedOffer[] }[] {
+  return GROUPS.map(([title, holds]) => ({ title, offers: offers.filter(holds) })).filter((group) => group.offers.length > 0);
 }

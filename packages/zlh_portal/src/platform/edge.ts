@@ -2,7 +2,7 @@
 import type { EdgeStatus, ShownCertificate } from "../api/types";
 import type { Tone, Words } from "../layout/tone";
 import { formatDuration, formatUntil } from "../layout/words";
-import { staleAfterMs, type Verdict } from "./words";
+import { staleAfterMs, type Verdict } from "./standing";
 
 const FAULTS: Readonly<Record<string, string>> = {
   route_not_loaded: "Route not used by the proxy",

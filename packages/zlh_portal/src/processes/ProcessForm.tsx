@@ -1,6 +1,6 @@
 /** The definition of a process; most people need its first three fields. */
-import { Alert, Button, Collapse, Group, Stack, Text, TextInput } from "@mantine/core";
-import { useDisclosure, useId, useMediaQuery } from "@mantine/hooks";
+import { Alert, Button, Group, Stack, Text, TextInput } from "@mantine/core";
+import { useDisclosure, useMediaQuery } from "@mantine/hooks";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError } from "../api/problem";
 import { CommandField } from "./CommandField";
@@ -8,6 +8,7 @@ import { ADVANCED, placeRefusal, readDraft, type Draft, type Field, type FormFie
 import { EnvironmentFields } from "./EnvironmentFields";
 import { PolicyFields } from "./PolicyFields";
 import { usePutProcess } from "./queries";
+import { Disclosure } from "../layout/Disclosure";
 import { Modal } from "../layout/Modal";
 
 interface Props {
@@ -24,7 +25,6 @@ export function ProcessForm({ vmid, draft: first, isNew, taken, onClose }: Props
   const [draft, setDraft] = useState(first);
   const [wasTried, setTried] = useState(false);
   const [isAdvanced, advanced] = useDisclosure(false);
-  const id = useId();
   const { wish, problems: own } = readDraft(draft, isNew ? taken : []);
   const refused = put.error ? placeRefusal(asApiError(put.error)) : null;
   const problems: Problems = { ...(wasTried ? own : {}), ...refused?.problems };
@@ -60,12 +60,7 @@ export function ProcessForm({ vmid, draft: first, isNew, taken, onClose }: Props
             value={draft.folder} error={problems.folder} onChange={(event) => change({ folder: event.target.value })}
           />
           <EnvironmentFields {...fields} />
-          <div>
-            <Button variant="subtle" color="gray" size="compact-sm" ml={-8} aria-expanded={isAdvanced} aria-controls={id} onClick={advanced.toggle}>
-              {isAdvanced ? "▾" : "▸"} Advanced
-            </Button>
-            <Collapse expanded={isAdvanced} id={id}><PolicyFields {...fields} /></Collapse>
-          </div>
+          <Disclosure label="Advanced" isOpen={isAdvanced} onToggle={advanced.toggle}><PolicyFields {...fields} /></Disclosure>
           {!isNew && <Text size="xs" c="dimmed">If it runs, it keeps running as it was started until you restart it.</Text>}
           <Group justify="flex-end">
             <Button variant="default" onClick={onClose}>Cancel</Button>

@@ -30,6 +30,7 @@ from zlh_common.schema.agent_update import AGENT_OFFER
 from zlh_common.schema.catalog import (
     Catalog,
     CatalogProblem,
+    CatalogRuntime,
     CatalogSummary,
     CatalogVersion,
     Channel,
@@ -364,7 +365,8 @@ def render_published(kind: OfferKind, offer: CatalogOffer) -> PublishedOffer:
     versions = tuple(
         PublishedVersion(version=each.version, channel=each.channel, default=each.default) for each in offer.versions
     )
-    return PublishedOffer(kind=kind, name=offer.name, title=offer.title, versions=versions)
+    for_games = isinstance(offer, CatalogRuntime) and offer.for_games
+    return PublishedOffer(kind=kind, name=offer.name, title=offer.title, versions=versions, for_games=for_games)
 
 
 def render_version(entry: CatalogVersion) -> RuntimeVersionOffer:

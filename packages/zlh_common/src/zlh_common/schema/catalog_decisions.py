@@ -62,6 +62,8 @@ class PublishedOffer(Report):
     name: str
     title: str
     versions: tuple[PublishedVersion, ...]
+    # The program of a game server, which its template requires and nobody installs by itself.
+    for_games: bool = False
 
 
 class PublishedCatalog(Report):

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { LOOKED_AT, sampleFinding, sampleReport, sampleStatus, sampleWork } from "./sample";
-import { countDown, countLooked, describeWork, factsOf, figuresOf, groupFindings, judge, nameFinding } from "./words";
+import { countDown, countLooked, describeWork, factsOf, figuresOf, groupFindings, judge, nameFinding } from "./standing";
 
 const T0 = Date.parse(LOOKED_AT);
 

@@ -1,4 +1,4 @@
-/** What the audit found, in groups and in words; pure. */
+/** How the platform stands, in words: what the audit found, and how far the work is; pure. */
 import type { AuditReport, AuditStatus, Finding, QueueFigures, WorkItem } from "../api/types";
 import type { Tone, Words } from "../layout/tone";
 import { formatDuration } from "../layout/words";
