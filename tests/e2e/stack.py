@@ -142,7 +142,10 @@ class Stack:
         return vmid
 
     async def clear(self, vmid: int) -> None:
-        """End what runs in a container and forget its output, once its agent is back if it was killed."""
+        """End what runs in a container and forget its output, once its agent is back if it was killed.
+
+        A page that is open begins its terminal anew, so what came meanwhile is ended too, until nothing is held.
+        """
         paths = [f"/api/containers/{vmid}/{kind}" for kind in ("processes", "terminals")]
         async with asyncio.timeout(WAIT_S):
             while True:
@@ -152,19 +155,17 @@ class Stack:
                     for path, (status, answer) in zip(paths, answers, strict=True)
                     for row in (answer["items"] if status == 200 else ())
                 ]
-                if not kept and {status for status, _ in answers} == {200}:
+                if not kept and {status for status, _ in answers} == {200} and not self._holds(vmid):
                     break
                 for path in kept:
                     await self.call("DELETE", path)
                 await asyncio.sleep(0.1)
         await self.wait_status(vmid, "processes", wanted=[])
-        await self._see_shims_end(self.owner_of(vmid))
 
-    async def _see_shims_end(self, owner: str) -> None:
-        """Return once nothing holds a terminal or a process of this container; its list is empty a little earlier."""
-        async with asyncio.timeout(WAIT_S):
-            while any(_is_shim_of(owner, each) for each in psutil.process_iter()):
-                await asyncio.sleep(0.05)
+    def _holds(self, vmid: int) -> bool:
+        """Whether a terminal or a process is held still; the lists are empty a little earlier."""
+        owner = self.owner_of(vmid)
+        return any(_is_shim_of(owner, each) for each in psutil.process_iter())
 
     def owner_of(self, vmid: int) -> str:
         """Return the mark of a container, whose agent runs."""

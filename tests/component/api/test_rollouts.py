@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import UnsetType
 
 from fakes.api_world import World
 from fakes.updating_agents import NEW, NEWER, OLD, UpdatingAgents, offer_agents, run_fleet, tell_outcome
@@ -516,7 +517,7 @@ async def test_members_are_paged_those_that_failed_first(fleet: Fleet) -> None:
     while True:
         page = await fleet.service.fetch_detail(UUID(begun.id), state=None, after=after, limit=5)
         seen.extend(page.members)
-        if page.next is None:
+        if isinstance(page.next, UnsetType):
             break
         after = page.next
     assert len({each.vmid for each in seen}) == len(seen) == 12

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 from asyncpg import Connection
 from asyncpg.transaction import Transaction
@@ -14,7 +15,7 @@ from fakes.updating_agents import NEW, UpdatingAgents, offer_agents, run_fleet
 from zlh_api.database.pool import Database
 from zlh_api.rollouts.service import RolloutService
 from zlh_api.rollouts.worker import RolloutWorker
-from zlh_common.schema.rollouts import RolloutState, StartRollout
+from zlh_common.schema.rollouts import RolloutDetail, RolloutState, StartRollout
 
 AT_ONCE, CONTAINERS = 3, 24
 # More than one look has acts.
@@ -68,7 +69,10 @@ async def test_killed_at_each_act_it_still_comes_to_its_end(world: World) -> Non
     await run_fleet(world, CONTAINERS)
     service = RolloutService(world.database, world.catalog.agent_offers)
     wish = StartRollout(version=NEW, soak_minutes=0, at_once=AT_ONCE)
-    await service.start(wish, started_by="operator@example.org")
+    begun = await service.start(wish, started_by="operator@example.org")
+
+    async def fetch() -> RolloutDetail:
+        return await service.fetch_detail(UUID(begun.id), state=None, after="", limit=CONTAINERS)
 
     def work(act: Act) -> None:
         count_acts(act)
@@ -85,8 +89,6 @@ async def test_killed_at_each_act_it_still_comes_to_its_end(world: World) -> Non
     for _ in range(200):
         await make_due(world)
         await look_once(world)
-        newest, _ = await service.fetch_page(before=None, limit=1)
-        if newest[0].state is RolloutState.DONE:
+        if (await fetch()).rollout.state is RolloutState.DONE:
             break
-    detail = await service.fetch_detail(newest[0].id, state=None, after="", limit=CONTAINERS)
-    assert [(str(member.state), member.attempt) for member in detail.members] == [("updated", 0)] * CONTAINERS
+    assert [(str(member.state), member.attempt) for member in (await fetch()).members] == [("updated", 0)] * CONTAINERS

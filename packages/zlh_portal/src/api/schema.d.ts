@@ -3494,7 +3494,7 @@ export interface components {
          */
         FleetAgents: {
             containers: components["schemas"]["ContainerAgent"][];
-            next: string | null;
+            next?: string;
             offers: components["schemas"]["OfferedAgent"][];
             protocolNeeded: number;
             versions: components["schemas"]["AgentVersionCount"][];
@@ -3561,8 +3561,7 @@ export interface components {
          */
         FoundMods: {
             items: components["schemas"]["FoundMod"][];
-            /** @default null */
-            next: string | null;
+            next?: string;
             total: number;
         };
         /**
@@ -4477,8 +4476,7 @@ export interface components {
          */
         PlayerSessions: {
             items: components["schemas"]["PlayerSession"][];
-            /** @default null */
-            next: string | null;
+            next?: string | null;
         };
         /**
          * Players
@@ -5001,7 +4999,7 @@ export interface components {
          */
         RolloutDetail: {
             members: components["schemas"]["RolloutMember"][];
-            next: string | null;
+            next?: string;
             rollout: components["schemas"]["Rollout"];
         };
         /**

@@ -41,7 +41,7 @@ export function useStays(vmid: number, isHeard: boolean) {
   return useInfiniteQuery({
     queryKey: ["game-stays", vmid], enabled: isHeard, refetchInterval: LOOKS_MS,
     initialPageParam: undefined as number | undefined,
-    getNextPageParam: ({ next }: PlayerSessions) => (next === null ? undefined : Number(next)),
+    getNextPageParam: ({ next }: PlayerSessions) => (next ? Number(next) : undefined),
     queryFn: ({ pageParam, signal }): Promise<PlayerSessions> => {
       const query = pageParam === undefined ? { limit: STAYS } : { before: pageParam, limit: STAYS };
       return take(client.GET("/api/game/{vmid}/players/history", { params: { path: { vmid }, query }, signal }));

@@ -30,7 +30,7 @@ export function useMembers(rollout: string) {
   return useInfiniteQuery({
     queryKey: [...ROLLOUTS, "members", rollout],
     initialPageParam: undefined as string | undefined,
-    getNextPageParam: ({ next }: RolloutDetail) => next ?? undefined,
+    getNextPageParam: ({ next }: RolloutDetail) => next,
     queryFn: ({ pageParam, signal }) =>
       take(client.GET("/api/platform/rollouts/{rollout}", { params: { path: { rollout }, query: { limit: PAGE, ...(pageParam ? { after: pageParam } : {}) } }, signal })),
   });

@@ -41,7 +41,7 @@ it("keeps the word of a state that only a newer API knows", () => {
 it("explains each state", () => expect(MEMBER_STATES.filter((state) => describeMember(state).meaning === "")).toEqual([]));
 it("offers the default first", () => {
   const offers = [{ version: "2", channel: "stable" as const, default: false }, { version: "1", channel: "stable" as const, default: true }];
-  expect(offeredVersions({ offers, versions: [], containers: [], next: null, protocolNeeded: 10 })).toEqual(["1", "2"]);
+  expect(offeredVersions({ offers, versions: [], containers: [], protocolNeeded: 10 })).toEqual(["1", "2"]);
 });
 
 describe("parseVmids", () => {

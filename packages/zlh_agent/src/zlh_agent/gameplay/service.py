@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import structlog
+from msgspec import UNSET
 
 from zlh_agent.console.console import Console
 from zlh_agent.gameplay import presence
@@ -290,7 +291,7 @@ class GameplayService:
         start = max(0, until - limit)
         page = ended[start:until][::-1]
         items = [*reversed(online), *page] if before is None else page
-        return PlayerSessions(items=tuple(items), next=str(start) if start else None)
+        return PlayerSessions(items=tuple(items), next=str(start) if start else UNSET)
 
     def telemetry(self) -> Telemetry:
         """Return how the server does; raise NoGame."""

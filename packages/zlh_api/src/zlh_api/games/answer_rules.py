@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from zlh_common.schema.game import (
     CommandAnswer,
@@ -31,7 +32,7 @@ def bound_players(told: Players) -> Players:
 def bound_sessions(told: PlayerSessions, *, limit: int) -> PlayerSessions:
     """Return no more stays than were asked for."""
     items = tuple(msgspec.structs.replace(each, **_show(each)) for each in told.items[:limit])
-    return PlayerSessions(items=items, next=told.next if _is_cursor(told.next) else None)
+    return PlayerSessions(items=items, next=told.next if _is_cursor(told.next) else UNSET)
 
 
 def bound_telemetry(told: Telemetry) -> Telemetry:
@@ -58,8 +59,8 @@ def _show(one: Player | PlayerSession) -> dict[str, str | None]:
     }
 
 
-def _is_cursor(text: str | None) -> bool:
-    is_number = text is not None and text.isascii() and text.isdigit() and len(text) <= 10
+def _is_cursor(text: str | UnsetType | None) -> bool:
+    is_number = isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 10
     return is_number and 1 <= int(text or 0) <= MAX_CURSOR
 
 

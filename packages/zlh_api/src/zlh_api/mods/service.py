@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from zlh_api.agents.appetite import Appetite
@@ -86,7 +87,7 @@ class ModService:
         installed = frozenset(seen.entry.file.project_id for seen in report.mods)
         found, total = await modrinth.search(text, target, offset=offset, installed=installed)
         after = offset + SEARCH_LIMIT
-        return FoundMods(items=found, total=total, next=str(after) if found and after < total else None)
+        return FoundMods(items=found, total=total, next=str(after) if found and after < total else UNSET)
 
     async def find_versions(self, container: Container, project: str) -> OfferedVersions:
         """Return the versions of a project that fit the server; raise ModProjectUnknown."""

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
+from msgspec import UNSET
 
 from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.database.pool import Connection, Database
@@ -80,7 +81,7 @@ class RolloutService:
             offers=offered,
             protocol_needed=UPDATES_ITSELF,
             containers=tuple(_render_agent(each) for each in page[:limit]),
-            next=str(page[limit - 1].vmid) if len(page) > limit else None,
+            next=str(page[limit - 1].vmid) if len(page) > limit else UNSET,
         )
 
     async def start(self, wish: StartRollout, *, started_by: str) -> Rollout:
@@ -118,10 +119,8 @@ class RolloutService:
             rows = await store.fetch_members(
                 connection, rollout, state=state, after=_parse_place(after), limit=limit + 1
             )
-        last = rows[limit - 1] if len(rows) > limit else None
-        return RolloutDetail(
-            rollout=shown, members=tuple(_render_member(row) for row in rows[:limit]), next=last and _render_place(last)
-        )
+        following = _render_place(rows[limit - 1]) if len(rows) > limit else UNSET
+        return RolloutDetail(rollout=shown, members=tuple(_render_member(row) for row in rows[:limit]), next=following)
 
     async def pause(self, rollout: UUID) -> Rollout:
         """Tell nobody more once this has returned; raise NotFound, RolloutNotSoFar."""

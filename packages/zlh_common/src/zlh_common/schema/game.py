@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.structs import Report, Request
@@ -140,7 +140,8 @@ class PlayerSessions(Report):
     """`GET …/players/history`: stays, the newest first."""
 
     items: tuple[PlayerSession, ...]
-    next: str | None = None
+    # Agents of before say `null` at the end.
+    next: str | UnsetType | None = UNSET
 
 
 class TelemetryPoint(Report):

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from zlh_common.schema.structs import Report, Request
 
@@ -299,7 +299,7 @@ class FoundMods(Report):
 
     items: tuple[FoundMod, ...]
     total: int
-    next: str | None = None
+    next: str | UnsetType = UNSET
 
 
 class OfferedVersion(Report):

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from zlh_common.schema.catalog import Channel
 from zlh_common.schema.spec import RuntimeVersion
@@ -125,7 +125,7 @@ class RolloutDetail(Report):
 
     rollout: Rollout
     members: tuple[RolloutMember, ...]
-    next: str | None
+    next: str | UnsetType = UNSET
 
 
 class AgentVersionCount(Report):
@@ -167,7 +167,7 @@ class FleetAgents(Report):
     # From which protocol on an agent can be told.
     protocol_needed: int
     containers: tuple[ContainerAgent, ...]
-    next: str | None
+    next: str | UnsetType = UNSET
 
 
 class RolloutEvent(Report):
