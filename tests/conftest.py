@@ -9,6 +9,7 @@ clock      a clock that moves by hand
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -113,9 +114,9 @@ async def no_task_outlives_its_test(request: pytest.FixtureRequest) -> AsyncIter
         pytest.fail("tasks left behind: " + "; ".join(left))
 
 
-@pytest.fixture(autouse=True)
-def nothing_blocks_the_loop() -> Iterator[None]:
-    """Fail a test in which code of ours blocks the event loop."""
+@functools.cache
+def _block_guard() -> BlockBuster:
+    """Return the guard of this process: to look up all that may block costs as much as a small test."""
     guard = BlockBuster(scanned_modules=["zlh_agent", "zlh_api", "zlh_common"])
     # asyncpg looks for a password file and a certificate when it makes its first connection.
     guard.functions["os.stat"].can_block_in(
@@ -124,6 +125,13 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     # A traceback in the log quotes the lines that it names.
     for function in guard.functions.values():
         function.can_block_in("linecache.py", {"updatecache"})
+    return guard
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """Fail a test in which code of ours blocks the event loop."""
+    guard = _block_guard()
     guard.activate()
     try:
         yield

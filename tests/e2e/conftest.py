@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from e2e.browser import browser, page
-from e2e.stack import START_S, Stack
+from e2e.stack import RECIPES, START_S, Stack
 from guards import leaks
+from real_parts.built_archives import archives_in_common
 
 __all__ = ["browser", "page"]
 HERE = Path(__file__).parent
@@ -44,7 +45,8 @@ def running_stack(_home: Path) -> Iterator[Stack]:
     """Start the platform, and stop it after the last test; nothing of it is left then."""
     stack = Stack(_home)
     try:
-        asyncio.run(stack.start())
+        with archives_in_common(stack.home / "artifacts", RECIPES.split()):
+            asyncio.run(stack.start())
     except BaseException:
         # A second try finds the place empty.
         asyncio.run(stack.stop())

@@ -1,5 +1,6 @@
 """Folders in memory, for tests that write the same few files durably hundreds of times: most of their time is a disk's.
 
+The servers that each test gets a database of have theirs here too: a database is three hundred files, made and removed.
 What reaches a disk when is nothing that they could see: a process that is killed loses nothing that it has written.
 """
 
@@ -25,7 +26,16 @@ def folder_of(temp: Path) -> Path:
 
 def make_folder(temp: Path, test: str) -> Path | None:
     """Make an empty folder in memory for a test that is to have one; None for others, and where there is no room."""
-    if not test.startswith(WANTED) or not _has_room():
+    return _make(temp) if test.startswith(WANTED) else None
+
+
+def make_server_folder(temp: Path) -> Path | None:
+    """Make an empty folder in memory for a server of databases; None where there is no room."""
+    return _make(temp)
+
+
+def _make(temp: Path) -> Path | None:
+    if not _has_room():
         return None
     parent = folder_of(temp)
     parent.mkdir(exist_ok=True)

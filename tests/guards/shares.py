@@ -16,10 +16,21 @@ TOGETHER: dict[str, str] = {
     "tests/component/agent/test_real_code_server.py": "tests/lxc/code-server",
     "tests/lxc/test_code_server_in_container.py": "tests/lxc/code-server",
     "tests/lxc/test_editor_in_container.py": "tests/lxc/code-server",
-    # Each share starts an installation of the platform, which takes as long as many of its tests.
+    # A worker starts one installation of the platform for all of these shares that it gets; one worker alone with
+    # most of them would be at it for as long as the others are at everything else.
     "tests/e2e/test_stack_faults.py": "tests/e2e/faults",
     "tests/e2e/test_game_in_portal.py": "tests/e2e/games",
     "tests/e2e/test_games.py": "tests/e2e/games",
+    "tests/e2e/test_accessible.py": "tests/e2e/portal",
+    "tests/e2e/test_hostile_texts.py": "tests/e2e/portal",
+    "tests/e2e/test_keyboard.py": "tests/e2e/portal",
+    "tests/e2e/test_list_of_thousands.py": "tests/e2e/portal",
+    "tests/e2e/test_operator_pages.py": "tests/e2e/portal",
+    "tests/e2e/test_people.py": "tests/e2e/portal",
+    "tests/e2e/test_pictures.py": "tests/e2e/portal",
+    "tests/e2e/test_portal.py": "tests/e2e/portal",
+    "tests/e2e/test_portal_in_bad_times.py": "tests/e2e/portal",
+    "tests/e2e/test_roles_in_portal.py": "tests/e2e/portal",
     "tests/e2e/": "tests/e2e/other",
 }
 APART: tuple[str, ...] = (

@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -32,6 +34,38 @@ def build_archive(name: str, version: str, *, limit_s: float) -> Path:
             done = subprocess.run(build, check=False, capture_output=True, text=True, timeout=limit_s)
             assert done.returncode == 0, done.stdout + done.stderr
     return archive
+
+
+@contextmanager
+def archives_in_common(tree: Path, labels: Sequence[str]) -> Iterator[None]:
+    """Have a tree hold what another platform has packed of these recipes, while a platform starts that would pack them.
+
+    The first of a checkout packs them itself, and leaves them to the others; whoever comes meanwhile waits for it.
+    Each has copies, since tests spoil theirs.
+    """
+    folder = ROOT / ".pytest_cache/d/platform" / _digest_of_packing(labels)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept, part = folder / "archives", folder / "archives.part"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_first := not kept.exists():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            shutil.copytree(kept, tree / "archives")
+        yield
+        if is_first:
+            shutil.copytree(tree / "archives", part)
+            part.rename(kept)
+
+
+def _digest_of_packing(labels: Sequence[str]) -> str:
+    """Return what changes with the recipes, and with the code that packs them: what it makes then is to be tried."""
+    recipes = [SHIPPED / f"{label}.toml" for label in labels]
+    digest = hashlib.sha256()
+    for path in (*recipes, *sorted(SHIPPED.parent.rglob("*.py"))):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def offer_archive_as(archive: Path, version: str, tree: Path) -> None:

@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from fakes.api_world import World
-from guards import leaks
+from guards import leaks, memory
 from zlh_api.agents.authority import Authority
 from zlh_api.database.embedded.runner import find_bindir
 from zlh_api.database.migrate import migrate
@@ -109,7 +109,8 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server for the whole run, with a migrated template."""
-    folder = Path(tempfile.mkdtemp(prefix="zlh-pg-"))
+    temp = Path(tempfile.gettempdir())
+    folder = memory.make_server_folder(temp) or Path(tempfile.mkdtemp(prefix="zlh-pg-"))
     leaks.long_lived.add(str(folder))
     server = Postgres(find_bindir(), folder)
     try:

@@ -38,6 +38,16 @@ def test_a_listed_test_has_a_folder_of_its_own(in_memory: Path) -> None:
     assert list(in_memory.iterdir()) == []
 
 
+def test_a_server_of_databases_has_a_folder_too(in_memory: Path) -> None:
+    """It goes with those of the tests, also where the worker was cut short that had started the server."""
+    temp = Path("/tmp/zlht-abc/gw0")
+    folder = memory.make_server_folder(temp)
+    assert folder is not None
+    assert folder.parent == memory.folder_of(temp)
+    remains.remove(memory.folder_of(temp))
+    assert list(in_memory.iterdir()) == []
+
+
 def test_others_stay_on_the_disk(in_memory: Path) -> None:
     """A test that is not listed, and any where memory has no room."""
     assert memory.make_folder(Path("/tmp/a"), "tests/unit/guards/test_memory.py::test_name") is None
@@ -48,4 +58,5 @@ def test_without_room_it_is_the_disk(in_memory: Path, monkeypatch: pytest.Monkey
     """What is short of memory would fail for another reason than its test's."""
     monkeypatch.setattr(memory, "LEAST_FREE_BYTES", 2**62)
     assert memory.make_folder(Path("/tmp/a"), ONE) is None
+    assert memory.make_server_folder(Path("/tmp/a")) is None
     assert list(in_memory.iterdir()) == []

@@ -19,6 +19,8 @@ def test_what_a_machine_has_once_is_one_share() -> None:
     assert share_of("tests/lxc/test_egress.py::a") == share_of("tests/lxc/test_past_the_bridge.py::b")
     assert share_of("tests/e2e/test_console.py::a") == share_of("tests/e2e/test_whole_path.py::b")
     assert share_of("tests/e2e/test_stack_faults.py::a") != share_of("tests/e2e/test_console.py::a")
+    assert share_of("tests/e2e/test_accessible.py::a") == share_of("tests/e2e/test_portal.py::b")
+    assert share_of("tests/e2e/test_portal.py::a") != share_of("tests/e2e/test_console.py::a")
 
 
 def test_long_tests_go_apart_and_first() -> None:
