@@ -13,8 +13,10 @@ from e2e.browser import PATIENCE_MS, sign_in
 from e2e.hostile_containers import taken_over
 from e2e.hostile_games import blocks_on_offer, hostile_game, hostile_modrinth, modrinth
 from e2e.hostile_looks import Watch
+from e2e.hostile_press import Presser
 from e2e.stack import Stack
 from e2e.test_accessible import WAITING, rest
+from e2e.visitors import join
 from fakes.hostile_agent import END
 from fakes.hostile_words import ELSEWHERE, NAMES, TEXTS
 
@@ -143,6 +145,22 @@ async def open_windows(page: Page, watch: Watch, address: str, buttons: tuple[st
         await page.keyboard.press("Escape")
         await expect(window).to_be_hidden()
     return wrong
+
+
+async def test_every_window_of_a_container_and_of_the_platform_is_opened_and_does_nothing(
+    page: Page, stack: Stack, hostile_vmid: int
+) -> None:
+    """Whatever can be pressed is pressed, each change is refused in hostile words, and every page and window stays."""
+    await page.set_viewport_size(NARROW)
+    await sign_in(page, stack)
+    presser = Presser(page, Watch(page.context, page))
+    await presser.begin()
+    for place in OF_DEV:
+        await presser.press_all(f"{stack.dev['portalUrl']}/containers/{hostile_vmid}/{place}")
+    for place in (*OF_PLATFORM, "containers", "nodes", "journal", "catalog"):
+        await presser.press_all(f"{stack.dev['portalUrl']}/platform/{place}")
+    print(presser.presses, *sorted(presser.seen), sep="\n")
+    assert not presser.wrong(), "\n".join(presser.wrong())
 
 
 @pytest.fixture
