@@ -23,7 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.real("traefik", "package-index"))
-            item.add_marker(pytest.mark.timeout(START_S + 120))
+            item.add_marker(pytest.mark.timeout(max(START_S + 120, _own_limit(item))))
+
+
+def _own_limit(item: pytest.Item) -> float:
+    """Return the limit that a test or its file names: a mark that is put at the test itself would go before it."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None else 0
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,9 @@
 
   const isOff = (each) => each.disabled || each.ariaDisabled === "true" || each.closest("[data-disabled], [inert]") !== null;
   const rowOf = (each) => each.closest("[role=row], li")?.querySelector("[data-kind]")?.dataset.kind ?? "";
-  const keyOf = (each) => `${layer} ${rowOf(each)}> ${each.role === "option" ? "an option" : kindOf(each.ariaLabel ?? (each.innerText || each.labels?.[0]?.textContent || ""))}`;
+  // What stands above all tabs is pressed on the first of them.
+  const partOf = (each) => (!top && document.querySelector("[role=tabpanel]") && !each.closest("[role=tabpanel]") ? "frame" : layer);
+  const keyOf = (each) => `${partOf(each)} ${rowOf(each)}> ${each.role === "option" ? "an option" : kindOf(each.ariaLabel ?? (each.innerText || each.labels?.[0]?.textContent || ""))}`;
   const pressable = "button:not([role=tab]), [role=menuitem]:not(a), [role=menuitemcheckbox], [role=option]:not([aria-selected=true]), [role=combobox], input[type=checkbox], input[type=radio]";
   const found = all(pressable).filter((each) => !isOff(each)).map((each) => ({ each, key: keyOf(each) })).filter(({ key }) => !/> (Cancel|Close|Stay)$/.test(key));
   const next = found.find(({ key }) => !pressed.includes(key));

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from playwright.async_api import Page, Request, Route
+from playwright.async_api import Page, Request, Route, expect
 
 from e2e.browser import PATIENCE_MS
 from e2e.hostile_looks import Watch
@@ -20,6 +20,8 @@ from e2e.test_accessible import rest
 from fakes.hostile_words import ALL, NAMES
 from zlh_common.schema.structs import encode
 
+# What stands in the place of what threw; others may use the word.
+BROKEN = re.compile("^This (part|page) broke$")
 _PRESS = Path(__file__).with_suffix(".js").read_text()
 # Once nothing moves any more; what turns for ever is an animation, and no transition.
 _STILL = """async () => {
@@ -29,7 +31,13 @@ _STILL = """async () => {
   } while (document.getAnimations().some((each) => each instanceof CSSTransition && each.playState === "running"));
 }"""
 # What leads further where it is the reason of a refusal: it asks what shall become of what is there.
-_REASONS = {"PUT /files/content": "file_changed", "POST /files/uploads": "file_exists", "POST /files/move": "file_exists"}
+_REASONS = {
+    "PUT /files/content": "file_changed",
+    "POST /files/uploads": "file_exists",
+    "POST /files/move": "file_exists",
+}
+# What a page asks for by itself, and not who one is, what runs here, and which container it is.
+_ABOUT_A_PAGE = re.compile(r"/api/(?!(me|version|events|containers/\d+(/status)?)(\?|$))")
 # More than any page takes; one that opens for ever is told as such.
 _MOST = 300
 
@@ -41,13 +49,16 @@ class Presser:
         self._page = page
         self._watch = watch
         self._waiting: set[Request] = set()
+        self._reads_are_refused = False
         self._wrong: dict[str, str] = {}
+        self._pressed: set[str] = set()
         self.seen: set[str] = set()
-        self.presses = 0
+        # How many failures of pages were told, where nothing of them was told.
+        self.problems = 0
 
     async def begin(self) -> None:
         """Take the API's part from now on."""
-        await self._page.route(re.compile(r"/api/"), _refuse)
+        await self._page.route(re.compile(r"/api/"), self._answer)
         self._page.on("request", self._note)
         self._page.on("requestfinished", self._forget)
         self._page.on("requestfailed", self._forget)
@@ -57,8 +68,8 @@ class Presser:
         return [f"{where}: {what}" for what, where in self._wrong.items()]
 
     async def press_all(self, address: str, first: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Press one of each kind of what a page has, and of what opens; `first` is done to the page each time it is come to."""
-        walk = self.walk = _Walk()
+        """Press one of each kind of what a page has, and of what opens; `first` is done each time it is come to."""
+        walk = _Walk(self._pressed)
 
         async def come() -> str:
             await self._page.goto(address)
@@ -73,30 +84,50 @@ class Presser:
             asked = {"pressed": sorted(walk.pressed), "home": home, "word": NAMES[0]}
             found = await self._page.evaluate(_PRESS, asked)
             layer, key = found["layer"], found["key"]
-            walk.see(layer, found["keys"], key); print("   ", layer, key, len(found["keys"]), self._page.url[-60:])
+            walk.see(layer, found["keys"], key)
             self.seen.add(layer)
-            await self._settle()
-            await self._look(f"{address}: {key or layer}")
             if key is not None:
-                self.presses += 1
-            elif layer in {"elsewhere", "page of a file"}:
+                await self._settle()
+                await self._look(f"{address}: {key}")
+                continue
+            if layer in {"elsewhere", "page of a file"}:
                 await come()
             elif layer != "page":
                 await self._close(layer)
             elif not walk.reopen():
+                self._pressed |= {each for each in walk.pressed if each.startswith("frame")}
                 return
         raise AssertionError(f"{address} has no end: {sorted(walk.pressed)}")
+
+    async def see_palette(self, search: str) -> None:
+        """Open the palette on the page that is shown, and search it."""
+        await self._page.keyboard.press("Control+k")
+        field = self._page.get_by_role("dialog").get_by_role("textbox")
+        await field.fill(search)
+        await self._settle()
+        assert await self._page.get_by_role("dialog").get_by_role("button").count() > 0, f"{search} is not found"
+        await self._look(f"the palette, of {search}")
+        await self._page.keyboard.press("Escape")
+
+    async def look_refused(self, address: str) -> None:
+        """Look at a page of which nothing is told but who one is and how the container is."""
+        self._reads_are_refused = True
+        await self._page.goto(address)
+        await expect(self._page.get_by_role("heading", level=1)).to_be_visible()
+        await self._settle()
+        self.problems += await self._page.get_by_test_id("problem").count()
+        await self._look(f"{address}, refused")
 
     async def _close(self, layer: str) -> None:
         await self._page.keyboard.press("Escape")
         await self._settle()
-        role = layer.split()[0]
+        role = layer.split(maxsplit=1)[0]
         assert await self._page.locator(f"[role={role}]:visible").count() == 0, f"{layer} stays"
 
     async def _look(self, where: str) -> None:
         for wrong in await self._watch.look(""):
             self._wrong.setdefault(wrong.removeprefix(": "), where)
-        if await self._page.get_by_text(re.compile("^This (part|page) broke$")).count() > 0:
+        if await self._page.get_by_text(BROKEN).count() > 0:
             self._wrong.setdefault("it broke", where)
 
     async def _settle(self) -> None:
@@ -107,9 +138,18 @@ class Presser:
                 await asyncio.sleep(0.01)
                 await self._page.evaluate(_STILL)
 
+    async def _answer(self, route: Route) -> None:
+        is_read = route.request.method in {"GET", "HEAD"}
+        if is_read and not (self._reads_are_refused and _ABOUT_A_PAGE.search(route.request.url)):
+            await route.fallback()
+        else:
+            await _refuse(route)
+
     def _note(self, request: Request) -> None:
         # The stream of what happens has no end.
-        if request.resource_type in {"fetch", "xhr", "script", "stylesheet"} and not request.url.endswith("/api/events"):
+        if request.resource_type in {"fetch", "xhr", "script", "stylesheet"} and not request.url.endswith(
+            "/api/events"
+        ):
             self._waiting.add(request)
 
     def _forget(self, request: Request) -> None:
@@ -119,8 +159,8 @@ class Presser:
 class _Walk:
     """What was pressed of one page, and what opened what: a window that closes at the first press is opened again."""
 
-    def __init__(self) -> None:
-        self.pressed: set[str] = set()
+    def __init__(self, pressed: set[str]) -> None:
+        self.pressed = set(pressed)
         self._keys: dict[str, set[str]] = {}
         self._openers: dict[str, str] = {}
         self._reopened: Counter[str] = Counter()
@@ -150,11 +190,7 @@ class _Walk:
 
 
 async def _refuse(route: Route) -> None:
-    request = route.request
-    if request.method in {"GET", "HEAD"}:
-        await route.fallback()
-        return
-    called = next((code for what, code in _REASONS.items() if _is_call(request, what)), NAMES[0])
+    called = next((code for what, code in _REASONS.items() if _is_call(route.request, what)), NAMES[0])
     problem = {"type": ALL, "title": ALL, "status": 409, "code": called, "detail": ALL, "requestId": ALL}
     await route.fulfill(status=409, content_type="application/problem+json", body=encode(problem).decode())
 

@@ -12,6 +12,7 @@ import itertools
 import ssl
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from zlh_common.schema.structs import decode, encode
 from zlh_common.schema.terminal import ConsoleHistory, Terminal
 
 STREAM = "0" * 32
+REPORT_EVERY_S = 20
 END = "printed to its end"
 # What commands to the system ask for: titles, icons, the clipboard, notifications, links, palettes.
 COMMANDS = (
@@ -198,7 +200,10 @@ class HostileAgent:
         while True:
             self._changed.clear()
             await socket.send_str(encode(StatusEvent(status=self.status())).decode())
-            await self._changed.wait()
+            # Who says nothing for long is taken for gone.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_EVERY_S):
+                    await self._changed.wait()
 
     async def _print(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(protocols=(wire.SUBPROTOCOL,))
