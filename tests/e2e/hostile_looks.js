@@ -56,6 +56,11 @@
       if (left < -1 || right > clientWidth + 1) wrong.push(`nobody gets to ${brief(each.outerHTML)} from ${Math.round(left)} to ${Math.round(right)}`);
     }
 
+  // What leads somewhere is called by more than its first letter.
+  for (const each of document.querySelectorAll("main a"))
+    if (each.checkVisibility() && each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0 && each.clientWidth < 40)
+      wrong.push(`${each.clientWidth} px of ${each.scrollWidth} are left for ${brief(each.textContent)}`);
+
   // Neither is a window wider than itself, nor a page without end: what is long is cut, and seen whole where one asks.
   for (const each of document.querySelectorAll("[role=dialog]"))
     if (each.scrollWidth > each.clientWidth + 1) wrong.push(`a window of ${each.clientWidth} px holds ${each.scrollWidth}`);
