@@ -56,6 +56,8 @@
   const next = found.find(({ key }) => !pressed.includes(key));
   // What opens beside it closes again where it is out of sight.
   next?.each.scrollIntoView({ block: "center" });
+  // A list is closed by a key, where the focus is at what has opened it.
+  next?.each.focus({ preventScroll: true });
   next?.each.click();
   return { layer, keys: found.map(({ key }) => key), key: next?.key ?? null };
 }

@@ -42,7 +42,9 @@ WINDOWS_OF_DEV = {
     "dialog Some files are there already", "menu", "menu Actions", "menu Upload", "menu New", "page of a file",
     "listbox Root", "listbox Opens for", "listbox Until", "listbox Entries about", "listbox Signal",
 }  # fmt: skip
-WINDOWS_OF_PEOPLE: set[str] = set()
+WINDOWS_OF_PEOPLE = {
+    "dialog Withdraw the invitation for", "dialog Make a link for a new password of", "dialog Create a customer",
+}  # fmt: skip
 HOSTILE_PERSON = "'<img/src=x/onerror=window.hostile=1>"
 NARROW: ViewportSize = {"width": 390, "height": 844}
 # What would run a script or fetch something, and what of the browser's words tells that it is not done.
@@ -71,7 +73,9 @@ async def hostile_vmid(stack: Stack, own_vmid: int, tmp_path: Path) -> AsyncIter
     body = {"argv": ["/bin/sh", "-c", "exec sleep 1000", *TEXTS], "environment": {"TEXT": "".join(TEXTS)}}
     status, answer = await stack.call("PUT", f"/api/containers/{own_vmid}/processes/web", body)
     assert status < 300, answer
-    status, answer = await stack.call("POST", f"/api/containers/{own_vmid}/exposures", {"port": 3000})
+    status, answer = await stack.call(
+        "POST", f"/api/containers/{own_vmid}/exposures", {"port": 3000, "visibility": "public"}
+    )
     assert status < 300, answer
     async with taken_over(stack, own_vmid, tmp_path / LOG):
         await go_up(stack, own_vmid)
