@@ -88,11 +88,11 @@ describe("trouble", () => {
 
 it("tells of a crash in its agent's words, and lets them turn round nothing that is ours, hide nothing and not be without end", () => {
   const reason = { code: "exited", message: `a\u202eb${"c".repeat(500)}` };
-  const { title, message } = tellCrash(sampleStatus("crashed", { name: "\u202eexe.gpj", reason }));
+  const { title, message } = tellCrash(sampleStatus("error", { name: "\u202eexe.gpj", reason }));
   expect(title).toBe("\u2068\\u202Eexe.gpj\u2069 has crashed");
   expect(message).toMatch(/^a\\u202Ebc+…$/);
   expect(message.length).toBeLessThan(300);
-  expect(tellCrash(sampleStatus("crashed")).title).toBe("web has crashed");
+  expect(tellCrash(sampleStatus("error")).title).toBe("web has crashed");
 });
 
 it("takes the newest report, and nothing of it while nobody hears the agent", () => {
