@@ -28,7 +28,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # What is made last is ended first: a page that is open begins its terminal anew while that is being ended.
             item.fixturenames.sort(key=BROWSERS.__contains__)
             item.add_marker(pytest.mark.real("traefik", "package-index"))
-            item.add_marker(pytest.mark.timeout(START_S + 120))
+            item.add_marker(pytest.mark.timeout(max(START_S + 120, _own_limit(item))))
+
+
+def _own_limit(item: pytest.Item) -> float:
+    """Return the limit that a test or its file names: a mark that is put at the test itself would go before it."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None else 0
 
 
 @pytest.fixture(scope="session")

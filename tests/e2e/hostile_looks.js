@@ -48,10 +48,23 @@
     wrong.push(`${scrollWidth} px of ${clientWidth}: ${wide.slice(0, 4).map(({ outerHTML }) => brief(outerHTML)).join(" ")}`);
   }
 
+  // What is pressed is where one gets to it.
+  const scrolls = (each) => each !== null && (/auto|scroll/.test(getComputedStyle(each).overflowX) || scrolls(each.parentElement));
+  for (const each of document.querySelectorAll("main button, main a, [role=dialog] button, [role=menu] button"))
+    if (each.checkVisibility({ visibilityProperty: true }) && !scrolls(each.parentElement)) {
+      const { left, right } = each.getBoundingClientRect();
+      if (left < -1 || right > clientWidth + 1) wrong.push(`nobody gets to ${brief(each.outerHTML)} from ${Math.round(left)} to ${Math.round(right)}`);
+    }
+
+  // What leads somewhere is called by more than its first letter.
+  for (const each of document.querySelectorAll("main a"))
+    if (each.checkVisibility() && each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0 && each.clientWidth < 40)
+      wrong.push(`${each.clientWidth} px of ${each.scrollWidth} are left for ${brief(each.textContent)}`);
+
   // Neither is a window wider than itself, nor a page without end: what is long is cut, and seen whole where one asks.
   for (const each of document.querySelectorAll("[role=dialog]"))
     if (each.scrollWidth > each.clientWidth + 1) wrong.push(`a window of ${each.clientWidth} px holds ${each.scrollWidth}`);
-  for (const each of document.querySelectorAll("main p, main dd, main li, main h1, main h2, [role=dialog] p, [role=dialog] li"))
+  for (const each of document.querySelectorAll("main p, main dd, main li, main h1, main h2, [role=dialog] p, [role=dialog] li, [role=dialog] h2, [role=alert]"))
     if (each.querySelector("ul, ol, dl, pre, form, section, [data-testid=said-whole]") === null && each.getBoundingClientRect().height > 1000)
       wrong.push(`${Math.round(each.getBoundingClientRect().height)} px of ${brief(each.textContent)}`);
   return wrong;

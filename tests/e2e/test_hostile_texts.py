@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, expect
+from playwright.async_api import Browser, BrowserContext, FilePayload, Page, ViewportSize, expect
 
 from e2e.browser import PATIENCE_MS, sign_in
 from e2e.hostile_containers import taken_over
 from e2e.hostile_games import blocks_on_offer, hostile_game, hostile_modrinth, modrinth
 from e2e.hostile_looks import Watch
+from e2e.hostile_press import BROKEN, Presser
 from e2e.stack import Stack
+from e2e.test_accessible import OF_PLATFORM as ALL_OF_PLATFORM
 from e2e.test_accessible import WAITING, rest
+from e2e.visitors import join
 from fakes.hostile_agent import END
 from fakes.hostile_words import ELSEWHERE, NAMES, TEXTS
 
@@ -29,6 +33,19 @@ OF_GAME = (
     "overview", "game", "mods", "processes", "processes/server", "files", "metrics", "history", "ports", "settings",
 )  # fmt: skip
 OF_PLATFORM = ("standing", "customers", "users", "agents", "edge", "audit-log")
+# What each of them opens, at the least.
+WINDOWS_OF_DEV = {
+    "dialog Rename the container", "dialog Add process", "dialog Edit web", "dialog Kill web", "dialog Delete web",
+    "dialog Install a runtime", "dialog Remove node", "dialog Remove what is kept to go back to", "dialog Kill",
+    "dialog New file", "dialog New folder", "dialog Rename", "dialog Move", "dialog Copy", "dialog Compress",
+    "dialog Extract", "dialog Rights of", "dialog Checksum of", "dialog Delete", "dialog Leave without saving",
+    "dialog Some files are there already", "menu", "menu Actions", "menu Upload", "menu New", "page of a file",
+    "listbox Root", "listbox Opens for", "listbox Until", "listbox Entries about", "listbox Signal",
+}  # fmt: skip
+WINDOWS_OF_PEOPLE = {
+    "dialog Withdraw the invitation for", "dialog Make a link for a new password of", "dialog Create a customer",
+}  # fmt: skip
+HOSTILE_PERSON = "'<img/src=x/onerror=window.hostile=1>"
 NARROW: ViewportSize = {"width": 390, "height": 844}
 # What would run a script or fetch something, and what of the browser's words tells that it is not done.
 ATTEMPTS = {
@@ -56,8 +73,22 @@ async def hostile_vmid(stack: Stack, own_vmid: int, tmp_path: Path) -> AsyncIter
     body = {"argv": ["/bin/sh", "-c", "exec sleep 1000", *TEXTS], "environment": {"TEXT": "".join(TEXTS)}}
     status, answer = await stack.call("PUT", f"/api/containers/{own_vmid}/processes/web", body)
     assert status < 300, answer
+    status, answer = await stack.call(
+        "POST", f"/api/containers/{own_vmid}/exposures", {"port": 3000, "visibility": "public"}
+    )
+    assert status < 300, answer
     async with taken_over(stack, own_vmid, tmp_path / LOG):
+        await go_up(stack, own_vmid)
         yield own_vmid
+
+
+async def go_up(stack: Stack, vmid: int) -> None:
+    """Have a runtime that is the default, and one before it that is kept to go back to."""
+    path = f"/api/containers/{vmid}/runtimes"
+    older = {"name": "node", "version": "22", "default": True}
+    for where, body in ((path, older), (f"{path}/node/upgrade", {"version": "24"})):
+        status, answer = await stack.call("POST", where, body)
+        assert status < 300, answer
 
 
 async def copy(context: BrowserContext, page: Page, stack: Stack) -> None:
@@ -72,7 +103,7 @@ async def walk(page: Page, watch: Watch, address: str, places: tuple[str, ...]) 
     for place in places:
         await page.goto(f"{address}/{place}")
         await rest(page)
-        assert await page.get_by_text("broke", exact=False).count() == 0, place
+        assert await page.get_by_text(BROKEN).count() == 0, place
         if place in {"terminal", "processes/web"}:
             await expect(page.locator(".xterm-rows")).to_contain_text(END)
         wrong += await watch.look(place)
@@ -145,6 +176,74 @@ async def open_windows(page: Page, watch: Watch, address: str, buttons: tuple[st
     return wrong
 
 
+async def test_every_window_of_a_container_is_opened_and_does_nothing(
+    page: Page, stack: Stack, hostile_vmid: int
+) -> None:
+    """Whatever can be pressed is pressed, each change is refused in hostile words, and every page and window stays."""
+    presser = await begin_to_press(page, stack)
+    address = f"{stack.dev['portalUrl']}/containers/{hostile_vmid}"
+    for place in OF_DEV:
+        await presser.press_all(f"{address}/{place}", partial(upload, page) if place == "files" else None)
+    for place in OF_DEV:
+        await presser.look_refused(f"{address}/{place}")
+    assert not presser.wrong(), "\n".join(presser.wrong())
+    assert not WINDOWS_OF_DEV - presser.seen, presser.seen
+    assert presser.problems > 0
+
+
+async def begin_to_press(page: Page, stack: Stack) -> Presser:
+    """Come in on a telephone, and be refused whatever one asks for."""
+    await page.set_viewport_size(NARROW)
+    await sign_in(page, stack)
+    presser = Presser(page, Watch(page.context, page))
+    await presser.begin()
+    return presser
+
+
+async def upload(page: Page) -> None:
+    """Choose files of hostile names, of which the API says that they are there already."""
+    # An agent that says without end that there is more is asked once for the same.
+    await expect(page.get_by_test_id("folder-count")).not_to_contain_text("so far")
+    names = [f"{at} {name.replace('/', '')}" for at, name in enumerate(NAMES[:2])]
+    files: list[FilePayload] = [{"name": name, "mimeType": "text/plain", "buffer": b"x"} for name in names]
+    await page.get_by_test_id("choose-files").set_input_files(files)
+    await expect(page.get_by_role("dialog")).to_be_visible()
+
+
+@pytest.fixture
+async def crowd(stack: Stack) -> AsyncIterator[str]:
+    """Give the id of a customer of a hostile name, with a member and somebody invited of hostile addresses."""
+    status, customer = await stack.call("POST", "/api/customers", {"name": NAMES[0]})
+    assert status == 201, customer
+    one = f"/api/customers/{customer['id']}"
+    try:
+        await join(stack, customer["id"], HOSTILE_PERSON, "member")
+        invitation = {"email": f"{HOSTILE_PERSON}@{ELSEWHERE}", "role": "viewer"}
+        assert (await stack.call("POST", f"{one}/invitations", invitation))[0] == 201
+        yield customer["id"]
+    finally:
+        await stack.call("DELETE", one)
+
+
+async def test_every_window_about_people_and_the_platform_is_opened_and_does_nothing(
+    page: Page, stack: Stack, crowd: str
+) -> None:
+    """Whoever is called whatever: what operators and owners are asked, and what the palette finds, is text."""
+    presser = await begin_to_press(page, stack)
+    portal = stack.dev["portalUrl"]
+    of_customer = [f"customers/{crowd}/{tab}" for tab in ("members", "quota", "settings", "audit-log")]
+    others = ("", "containers/new", "catalog", "customers", "account/profile", "account/sessions", "account/tokens")
+    places = [*of_customer, *others, *(f"platform/{tab}" for tab in ALL_OF_PLATFORM)]
+    for place in places:
+        await presser.press_all(f"{portal}/{place}")
+    await presser.see_palette("img")
+    for place in places:
+        await presser.look_refused(f"{portal}/{place}")
+    assert not presser.wrong(), "\n".join(presser.wrong())
+    assert not WINDOWS_OF_PEOPLE - presser.seen, presser.seen
+    assert presser.problems > 0
+
+
 @pytest.fixture
 async def customers(stack: Stack) -> AsyncIterator[list[str]]:
     """Give ids of customers that are called whatever one may be called."""
@@ -200,7 +299,7 @@ async def make(stack: Stack, name: str) -> str:
     status, customer = await stack.call("POST", "/api/customers", {"name": name})
     assert status == 201, customer
     path = f"/api/customers/{customer['id']}"
-    invitation = {"email": f"'<img/src=x/onerror=window.hostile=1>@{ELSEWHERE}", "role": "viewer"}
+    invitation = {"email": f"{HOSTILE_PERSON}@{ELSEWHERE}", "role": "viewer"}
     for where, body in (("/invitations", invitation), ("/suspend", {"reason": " ".join(TEXTS)[:500]})):
         status, answer = await stack.call("POST", path + where, body)
         assert status < 300, answer

@@ -12,13 +12,14 @@ import itertools
 import ssl
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import WSMsgType, web
 
-from fakes.hostile_words import ALL, ELSEWHERE, HostileWords
+from fakes.hostile_words import ALL, ELSEWHERE, TEXTS, HostileWords
 from zlh_common.schema import console_wire as wire
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
 from zlh_common.schema.files import FileEntry, FileOperations, FileRoots, FileSearch, FileUploads, Folder
@@ -29,11 +30,12 @@ from zlh_common.schema.mods import ChangeProgress, ModsReport
 from zlh_common.schema.problem import Problem
 from zlh_common.schema.runtime import RuntimeUsers, RuntimeVerification
 from zlh_common.schema.spec import AgentSpec
-from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, ProcessStatus
+from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, InstalledRuntime, ProcessStatus
 from zlh_common.schema.structs import decode, encode
 from zlh_common.schema.terminal import ConsoleHistory, Terminal
 
 STREAM = "0" * 32
+REPORT_EVERY_S = 20
 END = "printed to its end"
 # What commands to the system ask for: titles, icons, the clipboard, notifications, links, palettes.
 COMMANDS = (
@@ -75,7 +77,7 @@ class HostileAgent:
         """Return all that it serves."""
         application = web.Application()
         routes = {
-            "/runtimes/{name}/{version}/users": RuntimeUsers, "/metrics/now": Metrics, "/files": Folder,
+            "/runtimes/{name}/{version}/users": RuntimeUsers, "/metrics/now": Metrics,
             "/processes": Items[ProcessStatus], "/processes/{name}/history": ConsoleHistory,
             "/terminals": Items[Terminal], "/terminals/{id}/history": ConsoleHistory, "/files/roots": FileRoots,
             "/files/stat": FileEntry, "/files/operations": FileOperations, "/files/search": FileSearch,
@@ -92,6 +94,7 @@ class HostileAgent:
         for path, shape in acts.items():
             application.router.add_post(path, _telling(self, shape))
         application.router.add_get("/healthz", _healthz)
+        application.router.add_get("/files", self._list)
         application.router.add_get("/status", self._tell_status)
         application.router.add_put("/spec", self._take_spec)
         application.router.add_get("/events", self._tell_events)
@@ -142,7 +145,31 @@ class HostileAgent:
         told = [{"ProcessStatus.name": each.name, "ProcessStatus.state": "running"} for each in wanted]
         named = [HostileWords(each).make(ProcessStatus) for each in told]
         report = words.make(AgentStatus)
-        return decode(encode(_replaced(report, processes=(*named, *report.processes))), AgentStatus)
+        report = _replaced(
+            report, processes=(*named, *report.processes), runtimes=(*self._runtimes(), *report.runtimes)
+        )
+        return decode(encode(report), AgentStatus)
+
+    def _runtimes(self) -> list[InstalledRuntime]:
+        """Return what is wanted as if it were in place: one that is the default, and one to go back to."""
+        told = [
+            {
+                "InstalledRuntime.name": each.name,
+                "InstalledRuntime.version": each.version,
+                "InstalledRuntime.default": each.default,
+                "InstalledRuntime.previous": not each.default,
+                "InstalledRuntime.verified": False,
+            }
+            for each in self._spec.runtimes
+        ]
+        return [HostileWords(each).make(InstalledRuntime) for each in told]
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        """Answer with a folder that has something of each kind."""
+        folder = self.words().make(Folder)
+        kinds = itertools.product(("file", "dir", "link", "other"), ("", ".zip"))
+        told = [{"FileEntry.kind": kind, "FileEntry.name": _file_name(at, end)} for at, (kind, end) in enumerate(kinds)]
+        return _json(_replaced(folder, entries=tuple(HostileWords(each).make(FileEntry) for each in told)))
 
     async def _tell_status(self, _request: web.Request) -> web.Response:
         return _json(self.status())
@@ -160,11 +187,23 @@ class HostileAgent:
         happenings = words.make(HappeningsEvent)
         items = tuple(_replaced(each, number=number) for number, each in enumerate(happenings.items, 1))
         await socket.send_bytes(encode(_replaced(happenings, journal=STREAM, items=items)))
-        while not socket.closed:
+        telling = asyncio.create_task(self._tell_changes(socket))
+        try:
+            # Nothing comes, but who does not read answers no ping, and is taken for gone after a minute.
+            async for _ in socket:
+                pass
+        finally:
+            telling.cancel()
+        return socket
+
+    async def _tell_changes(self, socket: web.WebSocketResponse) -> None:
+        while True:
             self._changed.clear()
             await socket.send_str(encode(StatusEvent(status=self.status())).decode())
-            await self._changed.wait()
-        return socket
+            # Who says nothing for long is taken for gone.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_EVERY_S):
+                    await self._changed.wait()
 
     async def _print(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(protocols=(wire.SUBPROTOCOL,))
@@ -191,6 +230,10 @@ class HostileAgent:
     async def _refuse(self, _request: web.Request) -> web.Response:
         problem = self.words().make(Problem)
         return web.Response(body=encode(problem), status=409, content_type="application/problem+json")
+
+
+def _file_name(at: int, end: str) -> str:
+    return TEXTS[2 * at][:200].replace("/", "\u2215") + end
 
 
 def _telling(agent: HostileAgent, shape: Any) -> Any:

@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import { renderAddress } from "./address";
 import classes from "./files.module.css";
 import type { FileRoot } from "../api/types";
+import { isolate } from "../layout/words";
 import { showName } from "./names";
 import { crumbsOf } from "./paths";
 
@@ -21,8 +22,8 @@ export function Crumbs({ roots, root, path, onRoot }: Props) {
     <Group gap={6} wrap="nowrap" miw={0} className={classes["crumbs"] ?? ""}>
       {roots.length > 1 && (
         <Select
-          size="xs" w={140} flex="none" aria-label="Root" allowDeselect={false} value={root.name} comboboxProps={{ width: "max-content", position: "bottom-start" }}
-          data={roots.map(({ name, title }) => ({ value: name, label: title }))} onChange={(name) => name !== null && onRoot(name)}
+          size="xs" w={140} flex="none" aria-label="Root" allowDeselect={false} value={root.name} comboboxProps={{ width: "max-content", position: "bottom-start" }} styles={{ dropdown: { maxWidth: "calc(100vw - 32px)" }, option: { overflowWrap: "anywhere" } }}
+          data={roots.map(({ name, title }) => ({ value: name, label: isolate(title) }))} onChange={(name) => name !== null && onRoot(name)}
         />
       )}
       <nav aria-label="Folders" className={classes["path"]}>

@@ -158,7 +158,7 @@ export function FileGrid({ label, entries, hasMore, isFetching, order, selection
                     <bdi>{shown}</bdi>
                   </a>
                   <span className="visually-hidden">{KINDS[entry.kind]}</span>
-                  {entry.target !== undefined && <Text span size="xs" c="dimmed" truncate>→ <bdi>{showName(entry.target)}</bdi></Text>}
+                  {entry.target !== undefined && <Text span size="xs" c="dimmed" truncate className={classes["target"] ?? ""}>→ <bdi>{showName(entry.target)}</bdi></Text>}
                 </span>
                 <span role="gridcell" className={`${classes["size"]} numbers`}>{entry.kind === "file" ? formatBytes(entry.size) : ""}</span>
                 <span role="gridcell" className={classes["modified"]}><TimeAgo time={entry.modifiedAt} /></span>

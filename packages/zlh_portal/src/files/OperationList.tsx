@@ -55,9 +55,9 @@ function Running({ vmid, operation, mayCancel }: { vmid: number; operation: File
     <li data-testid={`operation-${operation.kind}`} data-state={operation.state}>
       <Group gap="sm" wrap="nowrap" justify="space-between">
         <Text size="sm" truncate>{title}…</Text>
-        <Group gap="sm" wrap="nowrap">
+        <Group gap="sm" wrap="nowrap" flex="none" maw="70%">
           <Text size="xs" c="dimmed" className="numbers">{describeAmount(operation)}</Text>
-          {mayCancel && <Button size="compact-xs" variant="default" loading={cancel.isPending} onClick={() => cancel.mutate()}>Cancel</Button>}
+          {mayCancel && <Button size="compact-xs" variant="default" flex="none" loading={cancel.isPending} onClick={() => cancel.mutate()}>Cancel</Button>}
         </Group>
       </Group>
       <Progress mt={4} size="sm" value={percent ?? 100} animated={percent === null} aria-label={title} />

@@ -13,7 +13,7 @@ const PATHS = {
 export function KindIcon({ kind, name }: { kind: FileKind; name: string }) {
   const picture = kind === "file" && isArchive(name) ? "archive" : kind;
   return (
-    <svg width={18} height={18} viewBox="0 0 24 24" fill={kind === "dir" ? "currentColor" : "none"} fillOpacity={0.18} stroke="currentColor" strokeWidth={1.7} strokeLinecap="round" strokeLinejoin="round" aria-hidden="true" data-kind={kind}>
+    <svg width={18} height={18} viewBox="0 0 24 24" fill={kind === "dir" ? "currentColor" : "none"} fillOpacity={0.18} stroke="currentColor" strokeWidth={1.7} strokeLinecap="round" strokeLinejoin="round" aria-hidden="true" data-kind={picture}>
       <path d={PATHS[picture]} />
     </svg>
   );

@@ -26,7 +26,8 @@ export function useFolder(place: Place, path: string, { order, hidden }: FolderV
   return useInfiniteQuery({
     queryKey: [...folderKey(place.vmid, place.root, path), sort, descending, hidden],
     initialPageParam: undefined as string | undefined,
-    getNextPageParam: ({ next }: Folder) => next,
+    // An agent that names a place again at which one was has no more to tell, and would be asked without end.
+    getNextPageParam: ({ next }: Folder, _pages, _param, asked) => (asked.includes(next) ? undefined : next),
     refetchOnWindowFocus: true,
     // Pages of a long folder are many looks; a short one is looked at now and then.
     refetchInterval: ({ state }) => (state.data && state.data.pages.length > 1 ? false : POLL_MS),

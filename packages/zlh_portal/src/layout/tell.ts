@@ -1,13 +1,7 @@
 /** Tells how an act went, beside the page and to those who hear it. */
 import { notifications } from "@mantine/notifications";
 import { asApiError } from "../api/problem";
-import { shorten, showUnseen } from "./words";
-
-/** A note goes by itself and cannot be asked for more: of a long text it has the beginning. */
-export function sayBriefly(text: string): string {
-  const short = shorten(text);
-  return showUnseen(short === null ? text : `${short}…`);
-}
+import { sayBriefly } from "./words";
 
 export function tellDone(message: string): void {
   notifications.show({ color: "teal", message });

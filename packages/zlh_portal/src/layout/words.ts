@@ -73,6 +73,12 @@ export function shorten(text: string): string | null {
   return cut(begin, MOST_SAID);
 }
 
+/** Return of a long text the beginning: a note goes by itself, and cannot be asked for more. */
+export function sayBriefly(text: string): string {
+  const short = shorten(text);
+  return showUnseen(short === null ? text : `${short}…`);
+}
+
 /** Return a name as far as a line or two have room for it. */
 export function shortenName(text: string, most = MOST_NAME): string {
   return text.length <= most ? text : `${cut(text, most)}…`;

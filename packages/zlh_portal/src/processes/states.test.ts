@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sampleProcess, sampleStatus } from "./sample";
-import { describeEnd, describeState, findCrashed, findDeadline, findTroubled, joinReport, labelOf, offerActions } from "./states";
+import { describeEnd, describeState, findCrashed, findDeadline, findTroubled, joinReport, labelOf, offerActions, tellCrash } from "./states";
 
 const at = (power: "on" | "off", state: Parameters<typeof sampleStatus>[0], more = {}) => ({ power, status: sampleStatus(state, more) });
 
@@ -84,6 +84,15 @@ describe("trouble", () => {
     const reason = { code: "given_up", message: "" };
     expect(findCrashed([crashed("web", "t1")], [sampleStatus("error", { exitedAt: "t2", reason })])).toHaveLength(0);
   });
+});
+
+it("tells of a crash in its agent's words, and lets them turn round nothing that is ours, hide nothing and not be without end", () => {
+  const reason = { code: "exited", message: `a\u202eb${"c".repeat(500)}` };
+  const { title, message } = tellCrash(sampleStatus("error", { name: "\u202eexe.gpj", reason }));
+  expect(title).toBe("\u2068\\u202Eexe.gpj\u2069 has crashed");
+  expect(message).toMatch(/^a\\u202Ebc+…$/);
+  expect(message.length).toBeLessThan(300);
+  expect(tellCrash(sampleStatus("error")).title).toBe("web has crashed");
 });
 
 it("takes the newest report, and nothing of it while nobody hears the agent", () => {

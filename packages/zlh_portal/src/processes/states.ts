@@ -1,7 +1,7 @@
 /** A process in words: its state, its last end, what can be done with it; pure. */
 import type { Process, ProcessStatus } from "../api/types";
 import type { Words } from "../layout/tone";
-import { isolateOdd, shortenName } from "../layout/words";
+import { isolateOdd, sayBriefly, shortenName } from "../layout/words";
 
 // Letters of the name of a signal; the word of an agent may have any number.
 const MOST_SIGNAL = 24;
@@ -114,6 +114,12 @@ export function findCrashed(before: readonly ProcessStatus[], after: readonly Pr
   const known = new Set(before.map((status) => status.name));
   return findTroubled(after).filter(
     ({ name, exitedAt, reason }) => known.has(name) && reason?.code !== "given_up" && wasTroubled.get(name) !== exitedAt);
+}
+
+/** Say that a process has crashed; its name and its words are its agent's, and turn round nothing that is ours. */
+export function tellCrash(process: ProcessStatus): { title: string; message: string } {
+  const message = process.reason?.message ?? describeEnd(process) ?? "It ended by itself.";
+  return { title: `${isolateOdd(process.name)} has crashed`, message: sayBriefly(message) };
 }
 
 /** Return the declared processes with what the newest report of the container says of each. */

@@ -22,14 +22,14 @@ export function Unfinished({ vmid }: { vmid: number }) {
   const left = (query.data ?? []).filter(({ root, path }) => !mine.has(`${root}/${path}`));
   if (left.length === 0) return null;
   return (
-    <Alert color="orange" title={left.length === 1 ? "An upload is unfinished" : `${left.length} uploads are unfinished`} data-testid="unfinished">
+    <Alert color="orange" title={left.length === 1 ? "An upload is unfinished" : `${left.length} uploads are unfinished`} data-testid="unfinished" styles={{ body: { minWidth: 0 } }}>
       <Text size="sm" mb={6}>Upload the same file to the same folder again, and it goes on where it stopped.</Text>
       <ul className={classes["list"]}>
         {left.slice(0, SHOWN).map(({ id, path, size, offset, expiresAt }) => (
           <li key={id}>
             <Group gap="sm" justify="space-between" wrap="nowrap">
-              <Text size="sm" truncate><bdi>{showName(path)}</bdi></Text>
-              <Group gap="sm" wrap="nowrap">
+              <Text size="sm" truncate miw={0}><bdi>{showName(path)}</bdi></Text>
+              <Group gap="sm" wrap="nowrap" flex="none">
                 <Text size="xs" c="dimmed" className="numbers" visibleFrom="xs">{formatBytes(offset)} of {formatBytes(size)}, kept until <TimeUntil time={expiresAt} /></Text>
                 <Button size="compact-xs" variant="default" loading={discard.isPending && discard.variables === id} onClick={() => discard.mutate(id)}>Give up</Button>
               </Group>
