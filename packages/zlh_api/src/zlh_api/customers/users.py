@@ -98,7 +98,7 @@ class Users:
             return user_id
 
     async def ensure_operator(self, *, email: str, password: Secret, customer_name: str, api_token: Secret) -> None:
-        """Make sure that an operator with this password, customer and token exists; sessions go on."""
+        """Make sure that an operator with this password, customer and token exists; sessions and the token go on."""
         password_hash = await self._passwords.hash(password.value)
         async with self._database.transaction() as connection:
             customer_id = await store.find_namesake(connection, customer_name)
@@ -109,7 +109,7 @@ class Users:
                 connection, user_id=uuid4(), email=_checked(email), password_hash=password_hash
             )
             await user_store.insert_membership(connection, customer_id, user_id, Role.OWNER)
-            await credential_store.replace_named_token(
+            await credential_store.ensure_named_token(
                 connection,
                 token_id=uuid4(),
                 token_sha256=api_token.digest,
