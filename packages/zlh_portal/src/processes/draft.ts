@@ -223,7 +223,7 @@ function complainAboutVariables(variables: readonly Variable[]): string | null {
 
 /** As the API counts them: a letter beyond the first plane is one. */
 function countCharacters(text: string): number {
-  return [...text].length;
+  return Array.from(text).length;
 }
 
 function isFilled({ name, value }: Variable): boolean {
