@@ -1,0 +1,245 @@
+"""A right that goes while somebody fills in a form: what they typed is kept, and comes back with the right."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from e2e.browser import type_and_see
+from e2e.stack import Stack
+from e2e.test_portal_in_bad_times import begin_a_process, enter
+from e2e.visitors import Person, join
+
+pytestmark = [pytest.mark.real("chromium", "portal"), pytest.mark.timeout(600)]
+
+GONE = "may-not"
+
+
+@dataclass
+class Scene:
+    """Somebody at a page of their customer, whose role an operator changes."""
+
+    page: Page
+    stack: Stack
+    kim: Person
+    customer: str
+
+    async def give(self, role: str) -> None:
+        """Give them another role."""
+        path = f"/api/customers/{self.customer}/members/{self.kim.id}"
+        status, answer = await self.stack.call("PATCH", path, {"role": role})
+        assert status == 200, answer
+
+    async def go(self, path: str) -> None:
+        """Open a page."""
+        await self.page.goto(self.stack.dev["portalUrl"].rstrip("/") + path)
+
+    async def lose(self) -> None:
+        """Lose the right, and be told so."""
+        await self.give("viewer")
+        await expect(self.page.get_by_test_id(GONE).first).to_be_visible()
+
+    async def regain(self) -> None:
+        """Have it again, and be told nothing of the loss any more."""
+        await self.give("owner")
+        await expect(self.page.get_by_test_id(GONE)).to_have_count(0)
+        await expect(self.page.get_by_test_id("kept-typed")).to_have_count(0)
+
+    async def see_kept(self, words: str) -> None:
+        """See what was typed, to be copied, and no form."""
+        await expect(self.page.get_by_test_id("kept-text")).to_contain_text(words)
+
+    async def see_nothing_kept(self) -> None:
+        """See that what was sent is not called unsent."""
+        await expect(self.page.get_by_test_id("kept-typed")).to_have_count(0)
+
+
+@pytest.fixture
+async def scene(page: Page, stack: Stack) -> AsyncIterator[Callable[[str], Awaitable[Scene]]]:
+    """Have somebody join a customer as an owner, one of two, and sign in."""
+    joined: list[Person] = []
+
+    async def begin(customer: str) -> Scene:
+        joined.extend([await join(stack, customer, name, "owner") for name in ("kim", "olga")])
+        await enter(page, stack, joined[0])
+        return Scene(page, stack, joined[0], customer)
+
+    yield begin
+    for person in joined:
+        await stack.call("POST", f"/api/users/{person.id}/suspend")
+
+
+@pytest.fixture
+async def customer(stack: Stack) -> AsyncIterator[str]:
+    """Give the id of a customer of this test's own."""
+    status, made = await stack.call("POST", "/api/customers", {"name": "Zoo"})
+    assert status == 201, made
+    yield made["id"]
+    await stack.call("DELETE", f"/api/customers/{made['id']}")
+
+
+async def keep_and_send(
+    scene: Scene, field: Locator, typed: str, kept: str, send: Callable[[], Awaitable[None]]
+) -> None:
+    """Type, lose the right, have it again, go on where one was, send, and lose it once more."""
+    await field.fill(typed)
+    await scene.lose()
+    await expect(field).to_be_hidden()
+    await scene.see_kept(kept)
+    await scene.regain()
+    await expect(field).to_have_value(typed)
+    await send()
+    await scene.lose()
+    await scene.see_nothing_kept()
+
+
+async def test_an_invitation_is_kept_and_comes_back(scene: Callable[[str], Awaitable[Scene]], customer: str) -> None:
+    """And the one that was made is not called unsent."""
+    kim = await scene(customer)
+    await kim.go(f"/customers/{customer}/members")
+    form = kim.page.get_by_role("form", name="Invite somebody", include_hidden=True)
+
+    async def send() -> None:
+        await kim.page.get_by_role("button", name="Make the invitation").click()
+        await expect(kim.page.get_by_test_id("invitation-made")).to_be_visible()
+
+    await keep_and_send(kim, form.get_by_label("E-mail"), "ann@example.org", "E-mail: ann@example.org", send)
+
+
+async def test_a_name_is_kept_and_comes_back(scene: Callable[[str], Awaitable[Scene]], customer: str) -> None:
+    """Of a customer; once it is called so, there is nothing unsent."""
+    kim = await scene(customer)
+    await kim.go(f"/customers/{customer}/settings")
+    field = kim.page.get_by_label("Name", exact=True)
+
+    async def send() -> None:
+        await kim.page.get_by_role("button", name="Rename").click()
+        await expect(kim.page.get_by_role("heading", level=1)).to_have_text("Zoological garden")
+
+    await keep_and_send(kim, field, "Zoological garden", "Name: Zoological garden", send)
+
+
+async def test_a_port_is_kept_and_comes_back(scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int) -> None:
+    """A published one is not called unsent."""
+    kim = await scene((await stack.status(vmid))["customerId"])
+    await kim.go(f"/containers/{vmid}/ports")
+
+    async def send() -> None:
+        await kim.page.get_by_role("button", name="Publish", exact=True).click()
+        await expect(kim.page.get_by_test_id("exposure-4321")).to_be_visible()
+
+    await keep_and_send(kim, kim.page.get_by_label("Port", exact=True), "4321", "Port: 4321", send)
+
+
+async def test_a_size_comes_back(scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int) -> None:
+    """It is chosen and not typed: there is nothing to copy, and it stands where it was moved to."""
+    kim = await scene((await stack.status(vmid))["customerId"])
+    await kim.go(f"/containers/{vmid}/settings")
+    slider = kim.page.get_by_role("slider", name="Memory")
+    before = await slider.get_attribute("aria-valuetext")
+    await slider.press("ArrowRight")
+    moved = await slider.get_attribute("aria-valuetext")
+    assert moved is not None
+    assert moved != before
+    await kim.lose()
+    await expect(slider).to_be_hidden()
+    await kim.see_nothing_kept()
+    await kim.regain()
+    await expect(slider).to_have_attribute("aria-valuetext", moved)
+    await kim.page.get_by_role("button", name="Apply the size").click()
+    await expect(kim.page.get_by_role("button", name="Apply the size")).to_be_disabled()
+    await kim.lose()
+    await kim.see_nothing_kept()
+
+
+async def test_a_command_stays_in_its_window(scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int) -> None:
+    """The window of a process stays open, refuses what may not be done, and sends it once it may."""
+    kim = await scene((await stack.status(vmid))["customerId"])
+    await begin_a_process(kim.page, stack, vmid)
+    command = kim.page.get_by_label("Command", exact=True)
+    await kim.give("viewer")
+    await kim.page.get_by_role("button", name="Add and start").click()
+    problem = kim.page.get_by_role("dialog").get_by_test_id("problem")
+    await expect(problem).to_be_visible()
+    await expect(command).to_have_value("sleep 4321")
+    await kim.give("owner")
+    await kim.page.get_by_role("button", name="Add and start").click()
+    await expect(command).to_have_count(0)
+    await expect(kim.page.get_by_test_id("process-kept").get_by_test_id("process-state")).to_have_text("Running")
+
+
+async def test_what_was_typed_is_thrown_away_when_asked(
+    scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int
+) -> None:
+    """Then it comes back no more."""
+    kim = await scene((await stack.status(vmid))["customerId"])
+    await kim.go(f"/containers/{vmid}/ports")
+    port = kim.page.get_by_label("Port", exact=True)
+    await port.fill("4322")
+    await kim.lose()
+    await kim.page.get_by_role("button", name="Throw away what was typed").click()
+    await kim.see_nothing_kept()
+    await kim.regain()
+    await expect(port).to_have_value("")
+
+
+SERVER = "require('http').createServer((q,s)=>s.end('up')).listen(4555,process.env.HOST)"
+
+
+async def test_publish_in_a_row_leads_into_the_form(
+    scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int
+) -> None:
+    """The form has the port, and its button the keyboard; one key more, and it is published."""
+    status, answer = await stack.call("PUT", f"/api/containers/{vmid}/processes/up", {"argv": ["node", "-e", SERVER]})
+    assert status < 300, answer
+    kim = await scene((await stack.status(vmid))["customerId"])
+    await kim.go(f"/containers/{vmid}/ports")
+    await kim.page.get_by_role("button", name="Publish port 4555").press("Enter")
+    form = kim.page.get_by_role("form", name="Publish port 4555")
+    await expect(form.get_by_label("Port", exact=True)).to_have_value("4555")
+    await expect(form.get_by_role("button", name="Publish", exact=True)).to_be_focused()
+    await expect(form.get_by_role("button", name="Publish", exact=True)).to_be_in_viewport()
+    await kim.page.keyboard.press("Enter")
+    await expect(kim.page.get_by_test_id("exposure-4555")).to_be_visible()
+    await expect(kim.page.get_by_role("form", name="Publish a port")).to_be_visible()
+
+
+async def test_the_address_says_which_terminal_is_open(
+    scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int
+) -> None:
+    """A reload comes back to it; the main one has no words in the address, and one that is closed leads there."""
+    kim = await scene((await stack.status(vmid))["customerId"])
+    page, attached = kim.page, kim.page.get_by_test_id("terminal-state")
+    await kim.go(f"/containers/{vmid}/terminal")
+    await expect(attached).to_have_attribute("data-kind", "attached")
+    await page.get_by_role("button", name="New terminal").click()
+    second = page.get_by_role("button", name="Terminal 2", exact=True)
+    await expect(second).to_have_attribute("aria-pressed", "true")
+    (known,) = [row["id"] for row in await terminals(stack, vmid) if row["id"] != "main"]
+    await page.wait_for_url(f"**/containers/{vmid}/terminal?terminal={known}")
+    await expect(attached).to_have_attribute("data-kind", "attached")
+    await page.get_by_test_id("terminal").click()
+    await type_and_see(page, "echo sec''ond", "second")
+    await page.reload()
+    await expect(second).to_have_attribute("aria-pressed", "true")
+    await expect(page.locator(".xterm-rows")).to_contain_text("second")
+    await page.get_by_role("button", name="Main", exact=True).click()
+    await page.wait_for_url(f"**/containers/{vmid}/terminal")
+    await second.click()
+    await page.wait_for_url(f"**/terminal?terminal={known}")
+    await page.get_by_role("button", name="Close Terminal 2", exact=True).click()
+    await page.wait_for_url(f"**/containers/{vmid}/terminal")
+    await expect(page.get_by_role("button", name="Main", exact=True)).to_have_attribute("aria-pressed", "true")
+    await kim.go(f"/containers/{vmid}/terminal?terminal={known}")
+    await expect(page.get_by_role("button", name="Main", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
+async def terminals(stack: Stack, vmid: int) -> list[dict[str, str]]:
+    """Return the terminals of a container."""
+    status, answer = await stack.call("GET", f"/api/containers/{vmid}/terminals")
+    assert status == 200, answer
+    found: list[dict[str, str]] = answer["items"]
+    return found
