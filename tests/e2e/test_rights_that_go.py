@@ -113,7 +113,8 @@ async def test_a_name_is_kept_and_comes_back(scene: Callable[[str], Awaitable[Sc
     """Of a customer; once it is called so, there is nothing unsent."""
     kim = await scene(customer)
     await kim.go(f"/customers/{customer}/settings")
-    field = kim.page.get_by_label("Name", exact=True)
+    form = kim.page.get_by_role("form", name="Rename the customer", include_hidden=True)
+    field = form.get_by_label("Name", exact=True)
 
     async def send() -> None:
         await kim.page.get_by_role("button", name="Rename").click()
