@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from e2e.browser import type_and_see
+from e2e.browser import PATIENCE_MS, type_and_see
 from e2e.stack import Stack
 from e2e.test_portal_in_bad_times import begin_a_process, enter
 from e2e.visitors import Person, join
@@ -40,13 +41,20 @@ class Scene:
     async def lose(self) -> None:
         """Lose the right, and be told so."""
         await self.give("viewer")
-        await expect(self.page.get_by_test_id(GONE).first).to_be_visible()
+        await self.look_until(is_gone=True)
 
     async def regain(self) -> None:
         """Have it again, and be told nothing of the loss any more."""
         await self.give("owner")
-        await expect(self.page.get_by_test_id(GONE)).to_have_count(0)
+        await self.look_until(is_gone=False)
         await expect(self.page.get_by_test_id("kept-typed")).to_have_count(0)
+
+    async def look_until(self, *, is_gone: bool) -> None:
+        """Come back to the window, whereupon the page asks what one may, until it says so."""
+        async with asyncio.timeout(PATIENCE_MS / 1000):
+            while (await self.page.get_by_test_id(GONE).count() > 0) is not is_gone:
+                await self.page.evaluate("window.dispatchEvent(new Event('visibilitychange'))")
+                await asyncio.sleep(0.5)
 
     async def see_kept(self, words: str) -> None:
         """See what was typed, to be copied, and no form."""
