@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from e2e.browser import PATIENCE_MS, type_and_see
+from e2e.browser import PATIENCE_MS
 from e2e.stack import Stack
 from e2e.test_portal_in_bad_times import begin_a_process, enter
 from e2e.visitors import Person, join
@@ -143,27 +143,6 @@ async def test_a_port_is_kept_and_comes_back(scene: Callable[[str], Awaitable[Sc
     await keep_and_send(kim, kim.page.get_by_label("Port", exact=True), "4321", "Port: 4321", send)
 
 
-async def test_a_size_comes_back(scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int) -> None:
-    """It is chosen and not typed: there is nothing to copy, and it stands where it was moved to."""
-    kim = await scene((await stack.status(vmid))["customerId"])
-    await kim.go(f"/containers/{vmid}/settings")
-    slider = kim.page.get_by_role("slider", name="Memory")
-    before = await slider.get_attribute("aria-valuetext")
-    await slider.press("ArrowRight")
-    moved = await slider.get_attribute("aria-valuetext")
-    assert moved is not None
-    assert moved != before
-    await kim.lose()
-    await expect(slider).to_be_hidden()
-    await kim.see_nothing_kept()
-    await kim.regain()
-    await expect(slider).to_have_attribute("aria-valuetext", moved)
-    await kim.page.get_by_role("button", name="Apply the size").click()
-    await expect(kim.page.get_by_role("button", name="Apply the size")).to_be_disabled()
-    await kim.lose()
-    await kim.see_nothing_kept()
-
-
 async def test_a_command_stays_in_its_window(scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int) -> None:
     """The window of a process stays open, refuses what may not be done, and sends it once it may."""
     kim = await scene((await stack.status(vmid))["customerId"])
@@ -178,77 +157,3 @@ async def test_a_command_stays_in_its_window(scene: Callable[[str], Awaitable[Sc
     await kim.page.get_by_role("button", name="Add and start").click()
     await expect(command).to_have_count(0)
     await expect(kim.page.get_by_test_id("process-kept").get_by_test_id("process-state")).to_have_text("Running")
-
-
-async def test_what_was_typed_is_thrown_away_when_asked(
-    scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int
-) -> None:
-    """Then it comes back no more."""
-    kim = await scene((await stack.status(vmid))["customerId"])
-    await kim.go(f"/containers/{vmid}/ports")
-    port = kim.page.get_by_label("Port", exact=True)
-    await port.fill("4322")
-    await kim.lose()
-    await kim.page.get_by_role("button", name="Throw away what was typed").click()
-    await kim.see_nothing_kept()
-    await kim.regain()
-    await expect(port).to_have_value("")
-
-
-SERVER = "require('http').createServer((q,s)=>s.end('up')).listen(4555,process.env.HOST)"
-
-
-async def test_publish_in_a_row_leads_into_the_form(
-    scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int
-) -> None:
-    """The form has the port, and its button the keyboard; one key more, and it is published."""
-    status, answer = await stack.call("PUT", f"/api/containers/{vmid}/processes/up", {"argv": ["node", "-e", SERVER]})
-    assert status < 300, answer
-    kim = await scene((await stack.status(vmid))["customerId"])
-    await kim.go(f"/containers/{vmid}/ports")
-    await kim.page.get_by_role("button", name="Publish port 4555").press("Enter")
-    form = kim.page.get_by_role("form", name="Publish port 4555")
-    await expect(form.get_by_label("Port", exact=True)).to_have_value("4555")
-    await expect(form.get_by_role("button", name="Publish", exact=True)).to_be_focused()
-    await expect(form.get_by_role("button", name="Publish", exact=True)).to_be_in_viewport()
-    await kim.page.keyboard.press("Enter")
-    await expect(kim.page.get_by_test_id("exposure-4555")).to_be_visible()
-    await expect(kim.page.get_by_role("form", name="Publish a port")).to_be_visible()
-
-
-async def test_the_address_says_which_terminal_is_open(
-    scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int
-) -> None:
-    """A reload comes back to it; the main one has no words in the address, and one that is closed leads there."""
-    kim = await scene((await stack.status(vmid))["customerId"])
-    page, attached = kim.page, kim.page.get_by_test_id("terminal-state")
-    await kim.go(f"/containers/{vmid}/terminal")
-    await expect(attached).to_have_attribute("data-kind", "attached")
-    await page.get_by_role("button", name="New terminal").click()
-    second = page.get_by_role("button", name="Terminal 2", exact=True)
-    await expect(second).to_have_attribute("aria-pressed", "true")
-    (known,) = [row["id"] for row in await terminals(stack, vmid) if row["id"] != "main"]
-    await page.wait_for_url(f"**/containers/{vmid}/terminal?terminal={known}")
-    await expect(attached).to_have_attribute("data-kind", "attached")
-    await page.get_by_test_id("terminal").click()
-    await type_and_see(page, "echo sec''ond", "second")
-    await page.reload()
-    await expect(second).to_have_attribute("aria-pressed", "true")
-    await expect(page.locator(".xterm-rows")).to_contain_text("second")
-    await page.get_by_role("button", name="Main", exact=True).click()
-    await page.wait_for_url(f"**/containers/{vmid}/terminal")
-    await second.click()
-    await page.wait_for_url(f"**/terminal?terminal={known}")
-    await page.get_by_role("button", name="Close Terminal 2", exact=True).click()
-    await page.wait_for_url(f"**/containers/{vmid}/terminal")
-    await expect(page.get_by_role("button", name="Main", exact=True)).to_have_attribute("aria-pressed", "true")
-    await kim.go(f"/containers/{vmid}/terminal?terminal={known}")
-    await expect(page.get_by_role("button", name="Main", exact=True)).to_have_attribute("aria-pressed", "true")
-
-
-async def terminals(stack: Stack, vmid: int) -> list[dict[str, str]]:
-    """Return the terminals of a container."""
-    status, answer = await stack.call("GET", f"/api/containers/{vmid}/terminals")
-    assert status == 200, answer
-    found: list[dict[str, str]] = answer["items"]
-    return found
