@@ -340,6 +340,9 @@ async def test_the_fields_of_invitations_wrong_in_every_way(world: World, client
         for value in values:
             body = await refused(client, "POST", path, OWNER, {**good, field: value}, code="invalid_body")
             assert field in body["detail"], value
+    for email in ("\U0001f984@x.y", "a..b@example.org", "a@-b", '"a"@b'):
+        body = await refused(client, "POST", path, OWNER, {**good, "email": email}, code="email_invalid")
+        assert "no e-mail address" in body["detail"]
     for body in ({}, {"email": NEW}, {"role": "viewer"}, {**good, "customer": "x"}):
         await refused(client, "POST", path, OWNER, body, code="invalid_body")
     answers: list[Any] = [

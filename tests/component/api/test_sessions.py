@@ -31,6 +31,7 @@ from zlh_api.customers.last_use import REST_S, LastUse
 from zlh_api.customers.password_changes import PasswordResetInvalid, PasswordWrong
 from zlh_api.customers.refusals import LoginRefused
 from zlh_api.customers.rules import MAX_SESSIONS, TRIES_OF_PASSWORD
+from zlh_api.customers.secret import Secret
 
 EMAIL = "person@example.org"
 NEW = "an entirely new password"
@@ -210,6 +211,26 @@ async def test_use_is_told_by_requests_and_never_goes_back(world: World, client:
     await world.accounts.last_use.flush()
     (row,) = await world.fetch("select last_seen_at > now() + interval '59 minutes' from sessions")
     assert row[0]
+
+
+async def test_the_installations_own_token_keeps_its_last_use_over_a_start(world: World, client: Client) -> None:
+    """A start makes sure that it is there, and makes it no other; another secret takes its place."""
+
+    async def start(secret: str) -> dict[str, Any]:
+        await world.accounts.users.ensure_operator(
+            email="ops@example.org", password=Secret(PASSWORD), customer_name="ops", api_token=Secret(secret)
+        )
+        await ask(client, "GET", "/api/me", by(secret))
+        await world.accounts.last_use.flush()
+        (listed,) = (await ask(client, "GET", "/api/tokens", by(secret)))["items"]
+        return dict(listed)
+
+    first = await start("first-token-of-tests")
+    assert first["lastUsedAt"] is not None
+    assert await start("first-token-of-tests") == first
+    second = await start("second-token-of-tests")
+    assert (second["id"] != first["id"], second["hint"]) == (True, Secret("second-token-of-tests").hint)
+    await refused(client, "GET", "/api/me", by("first-token-of-tests"), code="not_signed_in")
 
 
 async def password_age(client: Client, token: str) -> datetime:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from zlh_api.customers.email_rules import find_email_problem
 from zlh_api.customers.model import Caller, Membership
 from zlh_api.customers.permissions import BY_ROLE, OF_EVERYBODY, WHILE_SUSPENDED
 from zlh_api.customers.rules import (
@@ -84,6 +85,66 @@ def test_an_address_has_one_spelling_beyond_ascii(given: str, kept: str) -> None
     """And spelling it anew changes nothing more."""
     assert canonical_email(given) == kept
     assert canonical_email(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a@b",
+        "ann@mail.example.org",
+        "ann+zlh@example.org",
+        "o'neil.a-b_c@example.org",
+        "j\u00f6rg@m\u00fcller.example",
+        "\u7528\u6237@\u4f8b\u5b50.\u5e7f\u544a",
+        "\u0938\u0902\u092a\u0930\u094d\u0915@\u0921\u093e\u091f\u093e.\u092d\u093e\u0930\u0924",
+        "a" * 64 + "@" + ".".join(["b" * 63] * 2 + ["b" * 61]),
+        "1@1.1",
+    ],
+)
+def test_addresses_that_mail_systems_hold_are_taken(text: str) -> None:
+    """Of all scripts, and of a host without a dot."""
+    assert find_email_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "one @"),
+        ("ann", "one @"),
+        ("@b", "one @"),
+        ("a@", "one @"),
+        ("a@b@c", "one @"),
+        ("\U0001f984@x.y", "'\U0001f984' cannot stand before the @"),
+        ("\u2764@x.y", "cannot stand before the @"),
+        ("a@\U0001f984.example", "in the host"),
+        ("a b@example.org", "U+0020 cannot stand before the @"),
+        ("a\u00a0@example.org", "U+00A0"),
+        ("a\u200d@example.org", "U+200D"),
+        ("\udc80@example.org", "U+DC80"),
+        ("a\0@example.org", "U+0000"),
+        ('"a"@example.org', "cannot stand before the @"),
+        ("<a@example.org", "cannot stand before the @"),
+        (".a@example.org", "a dot stands between"),
+        ("a.@example.org", "a dot stands between"),
+        ("a..b@example.org", "a dot stands between"),
+        ("a@example..org", "dash"),
+        ("a@example.org.", "dash"),
+        ("a@-example.org", "dash"),
+        ("a@example-.org", "dash"),
+        ("a@exa_mple.org", "'_' cannot stand in the host"),
+        ("a@[127.0.0.1]", "in the host"),
+        ("a" * 65 + "@example.org", "64 bytes"),
+        ("\u00f6" * 33 + "@example.org", "64 bytes"),
+        ("a@" + "b" * 64, "63"),
+        ("a@" + "\u00fc" * 60, "63"),
+        ("a@" + "b." * 127 + "b", "254"),
+    ],
+)
+def test_what_no_mail_system_holds_is_told_why(text: str, told: str) -> None:
+    """What is in the way is named, so that it is seen."""
+    problem = find_email_problem(text)
+    assert problem is not None
+    assert told in problem
 
 
 @pytest.mark.parametrize(("text", "fits"), [("a@b", True), ("\U0001f600", True), ("a\0", False), ("\udc80", False)])

@@ -207,7 +207,13 @@ def test_the_chain_names_the_link_that_is_broken() -> None:
 
     def states(of: Provable | None, *outages: EdgeOutage, configured: tuple[str, ...] = ()) -> dict[str, LinkState]:
         links = rules.render_chain(
-            of, memory, connection=Connection.ONLINE, heard_at=NOW, outages=outages, configured=configured
+            of,
+            memory,
+            connection=Connection.ONLINE,
+            heard_at=NOW,
+            outages=outages,
+            configured=configured,
+            is_looking=True,
         )
         return {link.link: link.state for link in links}
 
@@ -218,3 +224,29 @@ def test_the_chain_names_the_link_that_is_broken() -> None:
     assert states(row(101), away)["route"] is unknown
     assert set(states(row(101, is_due=False)).values()) == {skipped}
     assert set(states(None).values()) == {skipped}
+
+
+def test_a_link_that_was_not_looked_at_yet_says_what_is_known_and_when_that_changes() -> None:
+    """Somebody whose container is ready is not told that nobody has looked."""
+
+    def told(is_looking: bool) -> dict[str, str | None]:
+        links = rules.render_chain(
+            row(101),
+            Memory(),
+            connection=Connection.ONLINE,
+            heard_at=NOW,
+            outages=(),
+            configured=("dns:a",),
+            is_looking=is_looking,
+        )
+        return {link.link: link.message for link in links if link.state is LinkState.UNKNOWN}
+
+    assert list(told(True)) == ["route", "dns:a", "name"]
+    for message in told(True).values():
+        assert message is not None
+        assert message.startswith("It was proved as the container became ready.")
+        assert message.endswith("within a minute.")
+    for message in told(False).values():
+        assert message is not None
+        assert "within" not in message
+        assert "once the platform is well" in message

@@ -24573,7 +24573,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            /**
+             * @description - `idempotency_key_reused`: The key was used for another request before.
+             *     - `email_invalid`: This is no e-mail address.
+             */
             422: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */

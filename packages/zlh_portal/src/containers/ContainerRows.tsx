@@ -1,21 +1,15 @@
 /** The rows of the list, however many there are. */
 import { Paper, Skeleton } from "@mantine/core";
 import { Suspense } from "react";
-import type { ContainerStatus } from "../api/types";
 import { lazily } from "../layout/lazily";
 import { ContainerRow } from "./ContainerRow";
 import classes from "./containers.module.css";
+import type { RowsProps } from "./ManyRows";
 
 // What shows a part of a list is much, and most lists are shorter.
 const ManyRows = lazily("ManyRows", () => import("./ManyRows"));
 /** So many are all in the page, where the browser's own search finds them. */
 const ALL_SHOWN = 100;
-
-export interface RowsProps {
-  items: readonly ContainerStatus[];
-  /** Of customers by their id; null where all belong to one. */
-  names: ReadonlyMap<string, string> | null;
-}
 
 export function ContainerRows({ items, names }: RowsProps) {
   return (

@@ -1,12 +1,18 @@
 /** The rows of a long list: those that are in sight, and a few beside them. */
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { useLayoutEffect, useRef, useState } from "react";
+import type { ContainerStatus } from "../api/types";
 import { ContainerRow } from "./ContainerRow";
-import type { RowsProps } from "./ContainerRows";
 import classes from "./containers.module.css";
 
 const ROW_PX = 62;
 const BESIDE = 12;
+
+export interface RowsProps {
+  items: readonly ContainerStatus[];
+  /** Of customers by their id; null where all belong to one. */
+  names: ReadonlyMap<string, string> | null;
+}
 
 export function ManyRows({ items, names }: RowsProps) {
   const list = useRef<HTMLUListElement>(null);

@@ -9,6 +9,7 @@ import { AddressLink } from "../layout/AddressLink";
 import { Name } from "../layout/Name";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessList } from "../processes/ProcessList";
+import { useWhyNot } from "../session/session";
 import classes from "./containers.module.css";
 import { ProofChain } from "./ProofChain";
 import { ConnectionBadge } from "./StateBadge";
@@ -22,6 +23,7 @@ import { Said } from "../layout/Said";
 
 export function OverviewTab({ status }: { status: ContainerStatus }) {
   const { first, later } = splitSteps(status);
+  const isOperator = useWhyNot("platform:view") === null;
   const isUpToDate = status.observedGeneration === status.specGeneration;
   return (
     <Grid gap="md">
@@ -32,7 +34,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
             <dl className={classes["facts"]}>
               <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : tellWhyNot(status)}</Fact>
               <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
-              {status.agent && <Fact name="Agent's version"><Said text={status.agent.version} />{tellFixed(status.agent)}</Fact>}
+              {status.agent && <Fact name="Agent's version"><Said text={status.agent.version} />{tellFixed(status.agent, isOperator)}</Fact>}
               <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
               <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>
               <Fact name="Created"><TimeAgo time={status.createdAt} /></Fact>

@@ -29,7 +29,7 @@ export function ProofChain({ status }: { status: ContainerStatus }) {
       <Group justify="space-between" mb="sm" gap="xs">
         <div>
           <Text size="sm" role="status" data-testid="proof-summary">{summarizeChain(proof)}</Text>
-          <Text size="xs" c="dimmed" component="div">Looked at <TimeAgo time={proof.checkedAt} /></Text>
+          {proof.checkedAt !== null && <Text size="xs" c="dimmed" component="div">Looked at <TimeAgo time={proof.checkedAt} /></Text>}
         </div>
         {mayCheck && <Button variant="default" size="compact-sm" loading={check.isPending || !mayCheckAgain(proof, now)} onClick={() => check.mutate()}>Check now</Button>}
       </Group>

@@ -13,9 +13,13 @@ describe("the chain", () => {
     expect(summarizeChain(proof(links.slice(0, 2)))).toBe("Route at the proxy: in doubt.");
   });
   it("calls nothing well that nobody has looked at", () => {
-    expect(summarizeChain(proof([link("agent", "holds"), link("name", "unknown")]))).toBe("Not everything was looked at yet.");
+    expect(summarizeChain(proof([link("agent", "holds"), link("name", "unknown")], { checkedAt: "2026-01-01T00:00:00Z" }))).toBe("Not everything was looked at yet.");
     expect(summarizeChain(proof([link("route", "skipped"), link("name", "skipped")]))).toMatch(/^Nothing is looked at/);
     expect(summarizeChain(proof([link("agent", "holds"), link("dns", "skipped"), link("name", "holds")]))).toBe("Every link holds.");
+  });
+  it("says of one that is fresh what it was proved by", () => {
+    expect(summarizeChain(proof([link("agent", "holds"), link("route", "unknown"), link("name", "unknown")]))).toBe("Every link was proved as the container became ready; the next look follows.");
+    expect(summarizeChain(proof([link("agent", "broken"), link("name", "unknown")]))).toBe("Agent in the container: broken.");
   });
   it("sends no customer after what all containers lack", () => {
     const shown = proof([link("route", "unknown", { code: "proxy_away", message: "Look at its log." })], { outages: [AWAY] });

@@ -80,7 +80,11 @@ it("names the runtime that is still to come", () => {
 
 describe("tellFixed", () => {
   const agent = { version: "0.9.0", protocolVersion: 10, canBeUpdated: true, fixedBecause: null };
-  it("says nothing of an agent that can be brought to another version", () => expect(tellFixed(agent)).toBe(""));
-  it("says what helps where it is too old", () => expect(tellFixed({ ...agent, protocolVersion: 9, canBeUpdated: false })).toContain("restart"));
-  it("gives the agent's own reason", () => expect(tellFixed({ ...agent, canBeUpdated: false, fixedBecause: "It is the checkout's." })).toContain("checkout"));
+  it("says nothing of an agent that can be brought to another version", () => expect(tellFixed(agent, true)).toBe(""));
+  it("says what helps where it is too old", () => expect(tellFixed({ ...agent, protocolVersion: 9, canBeUpdated: false }, true)).toContain("restart"));
+  it("gives the agent's own reason", () => expect(tellFixed({ ...agent, canBeUpdated: false, fixedBecause: "It is the checkout's." }, true)).toContain("checkout"));
+  it("leaves customers alone with what only operators can do", () => {
+    expect(tellFixed({ ...agent, canBeUpdated: false, fixedBecause: "It is the checkout's." }, false)).toBe("");
+    expect(tellFixed({ ...agent, protocolVersion: 9, canBeUpdated: false }, false)).toBe("");
+  });
 });

@@ -140,9 +140,9 @@ export function describeRuntimes(status: ContainerStatus): string {
   return pending.join(", ");
 }
 
-/** Why an agent stays at its version, to follow that; nothing where operators can bring it to another. */
-export function tellFixed({ canBeUpdated, fixedBecause }: NonNullable<ContainerStatus["agent"]>): string {
-  if (canBeUpdated) return "";
+/** Why an agent stays at its version, to follow that; nothing where operators can bring it to another, nor for whoever is none. */
+export function tellFixed({ canBeUpdated, fixedBecause }: NonNullable<ContainerStatus["agent"]>, isOperator: boolean): string {
+  if (canBeUpdated || !isOperator) return "";
   if (fixedBecause === null) return ", too old to be brought to another while it runs: restart the container from a newer template";
   return `, and stays so: ${isolate(fixedBecause)}`;
 }

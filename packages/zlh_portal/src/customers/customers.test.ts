@@ -30,8 +30,10 @@ describe("the form of a quota", () => {
 });
 
 describe("complainAboutEmail", () => {
-  it.each(["a@b", " ann@acme.example ", "ü@acme.example"])("takes %j", (email) => expect(complainAboutEmail(email)).toBeNull());
-  it.each(["", "  ", "ann", "a b@c", "a@b@c", "@b", "a@", `${"x".repeat(250)}@b.cd`])("refuses %j", (email) => expect(complainAboutEmail(email)).not.toBeNull());
+  it.each(["a@b", " ann@acme.example ", "ü@acme.example", "ann+zlh@a-b.example", "用户@例子.广告"])("takes %j", (email) => expect(complainAboutEmail(email)).toBeNull());
+  it.each(["", "  ", "ann", "a b@c", "a@b@c", "@b", "a@", `${"x".repeat(250)}@b.cd`, "🦄@x.y", "a@🦄.y", "a..b@c", ".a@b", "a@b.", "a@-b", "a@b_c", "a\u200b@c"])("refuses %j", (email) => expect(complainAboutEmail(email)).not.toBeNull());
+  it("names what is in the way", () => expect(complainAboutEmail("🦄@x.y")).toContain("🦄"));
+  it("names what is not seen", () => expect(complainAboutEmail("a\u200b@x.y")).toContain("U+200B"));
 });
 
 it("knows which role gives less", () => {

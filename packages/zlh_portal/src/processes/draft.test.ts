@@ -48,19 +48,42 @@ describe("says at the field what is wrong", () => {
   ])("%j", (more, field) => expect(problems(more)).toHaveProperty(field));
 });
 
+describe("what is too much", () => {
+  const problemsOf = (more: Partial<Draft>) => readDraft(newDraft({ name: "web", command: "a", ...more }), []).problems;
+  it("is counted as the API counts it", () => {
+    // The program, a space, and one more for the end.
+    expect(problemsOf({ command: `a ${"b".repeat(8189)}` })).toEqual({});
+    expect(problemsOf({ command: `a ${"b".repeat(8190)}` })).toEqual({ command: "The command has 8192 characters at most; this has 8193." });
+    expect(problemsOf({ command: `a ${"🦄".repeat(8189)}` })).toEqual({});
+    expect(problemsOf({ command: "a ".repeat(256) })).toEqual({});
+    expect(problemsOf({ command: "a ".repeat(257) })).toEqual({ command: "The command has 256 words at most; this has 257." });
+  });
+  it("is told of the environment too", () => {
+    const many = (count: number) => Array.from({ length: count }, (_, at) => ({ name: `A${at}`, value: "x" }));
+    expect(problemsOf({ variables: many(256) })).toEqual({});
+    expect(problemsOf({ variables: many(257) })).toEqual({ variables: "There are 256 variables at most; these are 257." });
+    expect(problemsOf({ variables: [{ name: "A", value: "x".repeat(8192) }] })).toEqual({});
+    expect(problemsOf({ variables: [{ name: "A", value: "x".repeat(8193) }] })).toEqual({ variables: "All values together have 8192 characters at most; these have 8193." });
+  });
+});
+
 describe("placeRefusal", () => {
   const refusal = (code: string, detail: string) => placeRefusal(parseProblem(400, { code, detail }));
+  const body = (what: string) => `The body is not what this call takes: ${what}.`;
   it.each([
-    ["Expected `float` >= 0.0 - at `$.policy.restart.delaysS[0]`.", "delays"], ["Expected `int` <= 65535 - at `$.policy.ports[0]`.", "ports"],
-    ["Expected `int` >= 1 - at `$.policy.ready.probe.port`.", "probePort"],
-    ["The body is not what this call takes: the first of argv is the program, and it is empty.", "command"],
-    ["The body is not what this call takes: folder is relative to the workspace.", "folder"],
-    ["The body is not what this call takes: '1a' is no name of a variable.", "variables"],
-  ])("puts %j at %s", (detail, field) => expect(refusal("invalid_body", detail)).toEqual({ problems: { [field]: detail }, rest: null }));
+    ["Expected `float` >= 0.0 - at `$.policy.restart.delaysS[0]`", "delays", "It is 0.0 at least."], ["Expected `int` <= 65535 - at `$.policy.ports[0]`", "ports", "It is 65535 at most."],
+    ["Expected `int` >= 1 - at `$.policy.ready.probe.port`", "probePort", "It is 1 at least."],
+    ["the first of argv is the program, and it is empty", "command", "The first word is the program, and it is empty."],
+    ["argv has more than 8192 characters", "command", "The command has 8192 characters at most."],
+    ["folder is relative to the workspace and does not lead out of it", "folder", "The folder is relative to the workspace and does not lead out of it."],
+    ["environment has more than 256 variables or 8192 characters", "variables", "There are 256 variables at most, with 8192 characters in all values together."],
+    ["'1 a' is no name of a variable", "variables", "'1 a' is no name of a variable."],
+    ["the pattern of the probe: a gap is not closed", "probePattern", "This cannot be sought: a gap is not closed."],
+  ])("puts %j at %s, in words of the form", (detail, field, said) => expect(refusal("invalid_body", body(detail))).toEqual({ problems: { [field]: said }, rest: null }));
   it("puts a name that is refused at the name", () => expect(refusal("process_name_invalid", "No.").problems).toEqual({ name: "No." }));
   it("leaves the rest to the form", () => {
     expect(refusal("process_limit", "Too many.")).toEqual({ problems: {}, rest: "Too many." });
-    expect(refusal("invalid_body", "a NUL character cannot be part of argv, folder or environment.").rest).not.toBeNull();
+    expect(refusal("invalid_body", body("a NUL character cannot be part of argv, folder or environment")).rest).toBe("A NUL character cannot be part of the command, the folder or the environment.");
     expect(placeRefusal(new ApiError("x", 500, "argv broke")).rest).toBe("argv broke");
   });
 });

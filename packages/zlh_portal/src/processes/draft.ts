@@ -95,6 +95,12 @@ export interface Reading {
   problems: Problems;
 }
 
+// As the API bounds them; each word of a command counts one more, for what parts it from the next.
+const MOST_WORDS = 256;
+const MOST_CHARACTERS = 8192;
+const MOST_VARIABLES = 256;
+const NO_PROGRAM = "The first word is the program, and it is empty.";
+const FOLDER_LEADS_OUT = "The folder is relative to the workspace and does not lead out of it.";
 const SECONDS = { low: 0, high: 86_400, what: "A time is a number of seconds from 0 to 86400" };
 const PORT = { low: 1, high: 65_535, what: "A port is a whole number from 1 to 65535", isWhole: true };
 const CODE = { low: 0, high: 255, what: "An exit code is a whole number from 0 to 255", isWhole: true };
@@ -192,12 +198,16 @@ function complainAboutName(name: string, taken: readonly string[]): string | nul
 
 function complainAboutCommand(command: ReturnType<typeof splitWords>): string | null {
   if ("problem" in command) return command.problem;
-  if (command.words.length === 0) return "What should run?";
-  return command.words[0] === "" ? "The first word is the program, and it is empty." : null;
+  const { words } = command;
+  if (words.length === 0) return "What should run?";
+  if (words[0] === "") return NO_PROGRAM;
+  if (words.length > MOST_WORDS) return `The command has ${MOST_WORDS} words at most; this has ${words.length}.`;
+  const size = words.reduce((sum, word) => sum + countCharacters(word) + 1, 0);
+  return size > MOST_CHARACTERS ? `The command has ${MOST_CHARACTERS} characters at most; this has ${size}.` : null;
 }
 
 function complainAboutFolder(folder: string): string | null {
-  return folder.startsWith("/") || folder.split("/").includes("..") ? "The folder is relative to the workspace and does not lead out of it." : null;
+  return folder.startsWith("/") || folder.split("/").includes("..") ? FOLDER_LEADS_OUT : null;
 }
 
 function complainAboutVariables(variables: readonly Variable[]): string | null {
@@ -205,7 +215,15 @@ function complainAboutVariables(variables: readonly Variable[]): string | null {
   const odd = names.find((name) => !/^[A-Za-z_][A-Za-z0-9_]{0,255}$/.test(name));
   if (odd !== undefined) return odd === "" ? "Each value needs a name." : `“${odd}” is no name of a variable.`;
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  return twice === undefined ? null : `${twice} stands there twice.`;
+  if (twice !== undefined) return `${twice} stands there twice.`;
+  if (names.length > MOST_VARIABLES) return `There are ${MOST_VARIABLES} variables at most; these are ${names.length}.`;
+  const size = variables.reduce((sum, { value }) => sum + countCharacters(value), 0);
+  return size > MOST_CHARACTERS ? `All values together have ${MOST_CHARACTERS} characters at most; these have ${size}.` : null;
+}
+
+/** As the API counts them: a letter beyond the first plane is one. */
+function countCharacters(text: string): number {
+  return Array.from(text).length;
 }
 
 function isFilled({ name, value }: Variable): boolean {
@@ -221,14 +239,28 @@ const FIELD_OF_PATH: Readonly<Record<string, Field>> = {
   "policy.ports": "ports",
 };
 
-// The API's sentences about the whole of a definition name no path.
-const FIELD_OF_SENTENCE: readonly [RegExp, Field][] = [
-  [/\bargv\b(?!, folder)/, "command"], [/: folder /, "folder"], [/environment has|no name of a variable/, "variables"],
+// The API's sentences about the whole of a definition name no path, and the fields by their names in a request.
+const SENTENCES: readonly [RegExp, Field | null, (...found: string[]) => string][] = [
+  [/first of argv is the program/, "command", () => NO_PROGRAM],
+  [/argv has more than (\d+) characters/, "command", (most) => `The command has ${most} characters at most.`],
+  [/: folder /, "folder", () => FOLDER_LEADS_OUT],
+  [/environment has more than (\d+) variables or (\d+) characters/, "variables", (most, characters) => `There are ${most} variables at most, with ${characters} characters in all values together.`],
+  [/: (.+) is no name of a variable/, "variables", (name) => `${name} is no name of a variable.`],
+  [/NUL character cannot be part of argv/, null, () => "A NUL character cannot be part of the command, the folder or the environment."],
+  [/pattern of the probe: (.+)/, "probePattern", (why) => `This cannot be sought: ${why}`],
 ];
 
-/** Return a refusal of the API at its fields, and what belongs to none. */
+/** Return a refusal of the API at its fields, and what belongs to none, in the words of the form. */
 export function placeRefusal(error: ApiError): { problems: Problems; rest: string | null } {
-  const path = error.fields[0]?.field;
-  const field = path === undefined ? FIELD_OF_SENTENCE.find(([pattern]) => error.code === "invalid_body" && pattern.test(error.detail))?.[1] : FIELD_OF_PATH[path];
-  return field === undefined ? { problems: {}, rest: error.detail } : { problems: { [field]: error.detail }, rest: null };
+  const first = error.fields[0];
+  const [field, words] = first === undefined ? sayOfWhole(error) : [FIELD_OF_PATH[first.field] ?? null, first.message];
+  return field === null ? { problems: {}, rest: words } : { problems: { [field]: words }, rest: null };
+}
+
+function sayOfWhole({ code, detail }: ApiError): [Field | null, string] {
+  for (const [pattern, field, say] of code === "invalid_body" ? SENTENCES : []) {
+    const found = pattern.exec(detail);
+    if (found) return [field, say(...found.slice(1))];
+  }
+  return [null, detail];
 }

@@ -3,10 +3,10 @@ import { Alert, Button, Checkbox, Group, Skeleton, Stack, Text } from "@mantine/
 import { useState } from "react";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus, RuntimeOffer } from "../api/types";
-import { preferredVersion } from "../catalog/choice";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { useRuntimeOffers } from "../catalog/queries";
 import { Problem } from "../layout/Problem";
+import { chooseFirst, isWanted } from "./firstChoice";
 import { useInstall } from "./queries";
 import type { Group as RuntimeVersions } from "./rows";
 import { Modal } from "../layout/Modal";
@@ -34,12 +34,11 @@ export function InstallModal({ status, groups, onClose }: Props) {
 
 function InstallForm({ status, groups, offers, onClose }: Props & { offers: readonly RuntimeOffer[] }) {
   const install = useInstall(status);
-  const has = (name: string, version: string) => groups.some((group) => group.name === name && group.rows.some((row) => row.version === version && row.isWanted));
-  const [choice, setChoice] = useState<RuntimeChoice>(() => firstMissing(offers, has));
+  const [choice, setChoice] = useState<RuntimeChoice>(() => chooseFirst(offers, groups));
   const [isDefault, setDefault] = useState(false);
   const { runtime, version } = choice;
   const current = groups.find((group) => group.name === runtime)?.rows.find((row) => row.isDefault || row.becomesDefault);
-  const isThere = runtime !== null && version !== null && has(runtime, version);
+  const isThere = runtime !== null && version !== null && isWanted(groups, runtime, version);
   const submit = () => {
     if (runtime === null || version === null) return;
     install.mutate({ name: runtime, version, default: current ? isDefault : null }, { onSuccess: onClose });
@@ -64,13 +63,4 @@ function InstallForm({ status, groups, offers, onClose }: Props & { offers: read
       </Stack>
     </form>
   );
-}
-
-/** Begin with something that is not there yet. */
-function firstMissing(offers: readonly RuntimeOffer[], has: (name: string, version: string) => boolean): RuntimeChoice {
-  for (const offer of offers) {
-    const version = preferredVersion({ ...offer, versions: offer.versions.filter((entry) => !has(offer.name, entry.version)) });
-    if (version !== null) return { runtime: offer.name, version };
-  }
-  return { runtime: offers[0]?.name ?? null, version: preferredVersion(offers[0]) };
 }

@@ -1,8 +1,10 @@
-/** Shows a form for as long as somebody may use it; where the right goes while they fill it in, what they typed is kept to be copied. */
+/** Shows a form for as long as somebody may use it; where the right goes while they fill it in, what they typed is kept to be copied, and for its return. */
 import { Alert, Text } from "@mantine/core";
-import { type ReactNode, type SyntheticEvent, useState } from "react";
+import { Activity, type ReactNode, type SyntheticEvent, useLayoutEffect, useRef, useState } from "react";
 import { Secret } from "../layout/Secret";
-import { readTyped, type Typed, writeTyped } from "./typed";
+import { readTyped, writeTyped } from "./typed";
+
+type Input = HTMLInputElement | HTMLTextAreaElement;
 
 interface Props {
   may: boolean;
@@ -10,19 +12,42 @@ interface Props {
 }
 
 export function WhileMay({ may, children }: Props) {
-  const [typed, setTyped] = useState<readonly Typed[]>([]);
-  const note = ({ currentTarget, target }: SyntheticEvent<HTMLDivElement>) => {
-    // A form in a window stands elsewhere in the document, and what happens in it comes here all the same.
-    const form = (target instanceof Element && target.closest("form")) || currentTarget;
-    setTyped(readTyped(form.querySelectorAll("input, textarea")));
+  const root = useRef<HTMLDivElement>(null);
+  const typedInto = useRef(new Set<Input>());
+  const [isThere, setThere] = useState(may);
+  if (may && !isThere) setThere(true);
+  // What was typed and not sent, as it was when the right went.
+  const [kept, setKept] = useState("");
+  useLayoutEffect(() => setKept(may ? "" : readUnsent(typedInto.current, root.current)), [may]);
+  const throwAway = () => {
+    setThere(false);
+    setKept("");
   };
-  if (may) return <div style={{ display: "contents" }} onInput={note}>{children}</div>;
-  const text = writeTyped(typed);
-  if (text === "") return null;
+  const note = ({ target }: SyntheticEvent) => {
+    if (target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement) typedInto.current.add(target);
+  };
   return (
-    <Alert color="orange" title="You may not do this any more" role="alert" withCloseButton closeButtonLabel="Throw away what was typed" onClose={() => setTyped([])} data-testid="kept-typed">
-      <Text size="sm" mb="xs">Your role was changed while you filled this in, so it cannot be sent. Nothing of it is lost: copy it, and give it to somebody who may.</Text>
-      <Secret label="What you had typed" text={text} testId="kept-text" />
-    </Alert>
+    <>
+      {isThere && (
+        // What is hidden stays as it was filled in, and asks the API nothing.
+        <Activity mode={may ? "visible" : "hidden"}>
+          <div ref={root} style={{ display: "contents" }} onInput={note}>{children}</div>
+        </Activity>
+      )}
+      {!may && kept !== "" && (
+        <Alert color="orange" title="You may not do this any more" role="alert" withCloseButton closeButtonLabel="Throw away what was typed" onClose={throwAway} data-testid="kept-typed">
+          <Text size="sm" mb="xs">Your role was changed while you filled this in, so it cannot be sent. Nothing of it is lost: copy it, and give it to somebody who may. It stands in its form again once you may.</Text>
+          <Secret label="What you had typed" text={kept} testId="kept-text" />
+        </Alert>
+      )}
+    </>
   );
+}
+
+/** Return what stands in the forms that somebody has typed into; a form is empty or another one once it was sent. */
+function readUnsent(typedInto: ReadonlySet<Input>, root: Element | null): string {
+  const unsent = [...typedInto].filter((field) => field.isConnected && field.value.trim() !== "");
+  // A form in a window stands elsewhere in the document.
+  const forms = new Set(unsent.flatMap((field) => field.closest("form") ?? root ?? []));
+  return writeTyped([...forms].flatMap((form) => readTyped(form.querySelectorAll("input, textarea"))));
 }

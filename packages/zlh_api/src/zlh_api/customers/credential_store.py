@@ -221,13 +221,16 @@ async def delete_bound_tokens(connection: Connection, user_id: UUID, customer_id
     await connection.execute("delete from api_tokens where user_id = $1 and customer_id = $2", user_id, customer_id)
 
 
-async def replace_named_token(
+async def ensure_named_token(
     connection: Connection, *, token_id: UUID, token_sha256: bytes, user_id: UUID, name: str, hint: str
 ) -> None:
-    """Give the user one token of this name, in place of an earlier one."""
-    await connection.execute("delete from api_tokens where user_id = $1 and name = $2", user_id, name)
+    """Give the user this one token of this name, in place of any other; one that is there stays as it is."""
     await connection.execute(
-        "insert into api_tokens (id, token_sha256, user_id, name, hint) values ($1, $2, $3, $4, $5)",
+        "delete from api_tokens where user_id = $1 and name = $2 and token_sha256 <> $3", user_id, name, token_sha256
+    )
+    await connection.execute(
+        "insert into api_tokens (id, token_sha256, user_id, name, hint) select $1, $2, $3, $4, $5 "
+        "where not exists (select from api_tokens where user_id = $3 and token_sha256 = $2)",
         token_id,
         token_sha256,
         user_id,

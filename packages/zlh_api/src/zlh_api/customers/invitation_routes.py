@@ -10,6 +10,7 @@ from aiohttp import web
 
 from zlh_api.customers.account_routes import NO_STORE, signed_in
 from zlh_api.customers.callers import Callers
+from zlh_api.customers.emails import EmailInvalid
 from zlh_api.customers.invitations import (
     AlreadyMember,
     InvitationForAnother,
@@ -76,6 +77,7 @@ def inviting_endpoints(invitations: Invitations, portal_url: str) -> list[Endpoi
             creates=True,
             act="invitation.create",
             refusals=(
+                EmailInvalid,
                 TooManyInvitations,
                 AlreadyMember,
             ),

@@ -14,12 +14,12 @@ from uuid import UUID, uuid4
 from zlh_api.customers import one_time_store as codes
 from zlh_api.customers import store, user_store
 from zlh_api.customers.callers import as_of_now, look_again
+from zlh_api.customers.emails import checked_email
 from zlh_api.customers.model import Caller, Client, Membership
 from zlh_api.customers.one_time_store import KeptInvitation
 from zlh_api.customers.passwords import Passwords
 from zlh_api.customers.port import MemberQuota
 from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, ScopeMissing, TokenBound
-from zlh_api.customers.rules import canonical_email
 from zlh_api.customers.secret import INVITATION_PREFIX, Secret, new_secret, token_digest
 from zlh_api.customers.sessions import open_session
 from zlh_api.database.pool import Connection, Database
@@ -124,9 +124,9 @@ class Invitations:
     ) -> tuple[KeptInvitation, Secret]:
         """Return an invitation, in the place of an earlier one of this address, and its code.
 
-        Raise AlreadyMember, TooManyInvitations, RoleMissing.
+        Raise EmailInvalid, AlreadyMember, TooManyInvitations, RoleMissing.
         """
-        email, code = canonical_email(email), new_secret(INVITATION_PREFIX)
+        email, code = checked_email(email), new_secret(INVITATION_PREFIX)
         async with self._database.transaction() as connection:
             if await store.lock_customer(connection, customer_id) is None:
                 raise NotFound("customer")

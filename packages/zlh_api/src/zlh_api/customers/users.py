@@ -8,25 +8,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from zlh_api.customers import credential_store, store, user_store
+from zlh_api.customers.emails import checked_email
 from zlh_api.customers.model import Caller
 from zlh_api.customers.passwords import Passwords
 from zlh_api.customers.refusals import LastOperator, LastOwner
-from zlh_api.customers.rules import canonical_email, is_storable
 from zlh_api.customers.secret import Secret
 from zlh_api.database.pool import Connection, Database
-from zlh_common.errors import NotFound, ZlhError
+from zlh_common.errors import NotFound
 from zlh_common.schema.permissions import Role
-
-MAX_EMAIL_CHARS = 254
-
-
-class EmailInvalid(ZlhError):
-    """This is no e-mail address."""
-
-    code, status = "email_invalid", 400
-
-    def __init__(self) -> None:
-        super().__init__("This is no e-mail address: it needs one @ and no blanks.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +81,13 @@ class Users:
         password_hash = await self._passwords.hash(password.value)
         async with self._database.transaction() as connection:
             user_id = await user_store.upsert_operator(
-                connection, user_id=uuid4(), email=_checked(email), password_hash=password_hash
+                connection, user_id=uuid4(), email=checked_email(email), password_hash=password_hash
             )
             await credential_store.delete_sessions(connection, user_id, but=None)
             return user_id
 
     async def ensure_operator(self, *, email: str, password: Secret, customer_name: str, api_token: Secret) -> None:
-        """Make sure that an operator with this password, customer and token exists; sessions go on."""
+        """Make sure that an operator with this password, customer and token exists; sessions and the token go on."""
         password_hash = await self._passwords.hash(password.value)
         async with self._database.transaction() as connection:
             customer_id = await store.find_namesake(connection, customer_name)
@@ -106,10 +95,10 @@ class Users:
                 customer_id = uuid4()
                 await store.insert_customer(connection, customer_id, customer_name)
             user_id = await user_store.upsert_operator(
-                connection, user_id=uuid4(), email=_checked(email), password_hash=password_hash
+                connection, user_id=uuid4(), email=checked_email(email), password_hash=password_hash
             )
             await user_store.insert_membership(connection, customer_id, user_id, Role.OWNER)
-            await credential_store.replace_named_token(
+            await credential_store.ensure_named_token(
                 connection,
                 token_id=uuid4(),
                 token_sha256=api_token.digest,
@@ -143,11 +132,3 @@ def _to_known(row: Any) -> KnownUser:
         is_suspended=row["is_suspended"],
         suspended_reason=row["suspended_reason"],
     )
-
-
-def _checked(email: str) -> str:
-    name, _, domain = email.partition("@")
-    is_one = name and domain and "@" not in domain and is_storable(email) and not any(map(str.isspace, email))
-    if not is_one or not email.isprintable() or len(email) > MAX_EMAIL_CHARS:
-        raise EmailInvalid
-    return canonical_email(email)

@@ -60,6 +60,7 @@ class ProofReports:
                 heard_at=container.observed_at,
                 outages=outages,
                 configured=self.links.links,
+                is_looking=is_alive and not outages,
             ),
             certificate=shown.certificate if shown is not None else None,
             outages=outages if is_due else (),

@@ -241,19 +241,32 @@ def render_chain(
     heard_at: datetime | None,
     outages: Sequence[EdgeOutage],
     configured: Sequence[str],
+    is_looking: bool,
 ) -> tuple[ProofLink, ...]:
-    """Return the links as people see them; `row` is None for a container that was never ready."""
+    """Return the links as people see them; `row` is None for a container that was never ready.
+
+    `is_looking` says whether any process looks at the ways to containers at all, and can.
+    """
     if row is None or not row.is_due_to_answer:
         why = "It is looked at once the container was ready." if row is None else "The container should not run."
         names = (AGENT, ROUTE, DNS.removesuffix(":"), NAME)
         return tuple(ProofLink(link=name, state=LinkState.SKIPPED, message=why) for name in names)
     away = {link: outage for outage in outages if (link := _OUTAGES.get(outage.code))}
+    not_seen = _LOOKED_AT_SOON if is_looking else _NOBODY_LOOKS
     return (
         _agent_link(connection, heard_at),
-        _shown(ROUTE, memory, away.get(ROUTE)),
-        *([_shown(each, memory, None) for each in configured] or [_NO_PROVIDER]),
-        _shown(NAME, memory, away.get(NAME)),
+        _shown(ROUTE, memory, away.get(ROUTE), not_seen),
+        *([_shown(each, memory, None, not_seen) for each in configured] or [_NO_PROVIDER]),
+        _shown(NAME, memory, away.get(NAME), not_seen),
     )
+
+
+# Of a link that was never looked at since the container was ready, which had been proved to become so.
+_LOOKED_AT_SOON = "It was proved as the container became ready. Whether it still holds is looked at within a minute."
+_NOBODY_LOOKS = (
+    "It was proved as the container became ready. Whether it still holds cannot be looked at now; "
+    "that follows by itself once the platform is well."
+)
 
 
 # What each outage takes from all containers.
@@ -277,7 +290,7 @@ def _agent_link(connection: Connection, heard_at: datetime | None) -> ProofLink:
             return ProofLink(link=AGENT, state=LinkState.BROKEN, at=heard_at, code="agent_unreachable", message=message)
 
 
-def _shown(name: str, memory: Memory, outage: EdgeOutage | None) -> ProofLink:
+def _shown(name: str, memory: Memory, outage: EdgeOutage | None, not_seen: str) -> ProofLink:
     link = memory.find(name)
     if outage is not None and (link is None or not link.is_broken):
         return ProofLink(
@@ -289,7 +302,7 @@ def _shown(name: str, memory: Memory, outage: EdgeOutage | None) -> ProofLink:
             message=outage.message,
         )
     if link is None:
-        return ProofLink(link=name, state=LinkState.UNKNOWN, message="Nobody has looked yet.")
+        return ProofLink(link=name, state=LinkState.UNKNOWN, message=not_seen)
     if link.is_broken:
         state = LinkState.BROKEN if not link.is_good else LinkState.DOUBTFUL
     else:
