@@ -27,7 +27,7 @@
   const wordFor = (field) => {
     const asked = `${field.labels?.[0]?.textContent ?? ""} ${field.ariaLabel ?? ""} ${field.type} ${field.inputMode}`;
     if (/to confirm/i.test(asked)) return document.querySelector("h1").textContent;
-    if (/mail/i.test(asked)) return `${word.replaceAll(/[\s@]/g, "/")}@evil.invalid`;
+    if (/mail/i.test(asked)) return "'{{window.hostile=3}}'@evil.invalid";
     return /numeric|decimal/.test(asked) ? "4321" : word;
   };
   const isFilter = (field) => /search|filter|find/i.test(`${field.type} ${field.ariaLabel} ${field.placeholder} ${field.labels?.[0]?.textContent}`);
