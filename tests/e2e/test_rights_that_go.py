@@ -157,3 +157,39 @@ async def test_a_command_stays_in_its_window(scene: Callable[[str], Awaitable[Sc
     await kim.page.get_by_role("button", name="Add and start").click()
     await expect(command).to_have_count(0)
     await expect(kim.page.get_by_test_id("process-kept").get_by_test_id("process-state")).to_have_text("Running")
+
+
+async def test_a_size_comes_back(scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int) -> None:
+    """It is chosen and not typed: there is nothing to copy, and it stands where it was moved to."""
+    kim = await scene((await stack.status(vmid))["customerId"])
+    await kim.go(f"/containers/{vmid}/settings")
+    slider = kim.page.get_by_role("slider", name="Memory")
+    before = await slider.get_attribute("aria-valuetext")
+    await slider.press("ArrowRight")
+    moved = await slider.get_attribute("aria-valuetext")
+    assert moved is not None
+    assert moved != before
+    await kim.lose()
+    await expect(slider).to_be_hidden()
+    await kim.see_nothing_kept()
+    await kim.regain()
+    await expect(slider).to_have_attribute("aria-valuetext", moved)
+    await kim.page.get_by_role("button", name="Apply the size").click()
+    await expect(kim.page.get_by_role("button", name="Apply the size")).to_be_disabled()
+    await kim.lose()
+    await kim.see_nothing_kept()
+
+
+async def test_what_was_typed_is_thrown_away_when_asked(
+    scene: Callable[[str], Awaitable[Scene]], stack: Stack, vmid: int
+) -> None:
+    """Then it comes back no more."""
+    kim = await scene((await stack.status(vmid))["customerId"])
+    await kim.go(f"/containers/{vmid}/ports")
+    port = kim.page.get_by_label("Port", exact=True)
+    await port.fill("4322")
+    await kim.lose()
+    await kim.page.get_by_role("button", name="Throw away what was typed").click()
+    await kim.see_nothing_kept()
+    await kim.regain()
+    await expect(port).to_have_value("")

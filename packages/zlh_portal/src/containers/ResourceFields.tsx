@@ -56,7 +56,7 @@ function SizeSlider({ field, value, least, most, usual, error, onChange }: Slide
       </Group>
       <Slider
         mt={6} min={0} max={Math.max(1, steps.length - 1)} value={indexOfStep(steps, value)} disabled={isFixed} label={null}
-        thumbProps={{ "aria-labelledby": id, "aria-valuetext": formatSize(field, value) }} onChange={(index) => onChange(at(index))}
+        thumbProps={{ "aria-labelledby": id }} thumbValueText={formatSize(field, value)} onChange={(index) => onChange(at(index))}
       />
       <Group justify="space-between" gap="xs" mt={4} wrap="nowrap">
         <Text size="xs" c="dimmed" className="numbers">{isFixed ? "No more is allowed" : bare(field, at(0))}</Text>
