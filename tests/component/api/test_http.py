@@ -284,6 +284,11 @@ async def test_a_viewer_looks_and_changes_nothing(client: Client) -> None:
     one = f"{CONTAINERS}/{(await create(client))['vmid']}"
     assert (await client.get(one, headers=VIEWER)).status == 200
     await problem(await client.delete(one, headers=VIEWER), 403, "role_missing")
+    wish = {"argv": ["serve"], "environment": {"PASSWORD": "s3cret"}}
+    declared = await client.put(f"{one}/processes/web", json=wish, headers=OWNER)
+    assert (await declared.json())["environment"] == {"PASSWORD": "s3cret"}
+    for path in ("", "/status", "/processes", "/processes/web"):
+        assert "s3cret" not in await (await client.get(one + path, headers=VIEWER)).text()
     await problem(await client.post(CONTAINERS, json=NODE, headers=VIEWER), 403, "no_customer")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from zlh_agent.web.server import MAX_BODY_BYTES
 from zlh_api.processes.rules import (
@@ -97,8 +98,15 @@ def test_what_is_switched_off_is_found_for_no_command() -> None:
 def test_a_wish_is_shown_beside_what_is_seen() -> None:
     """Null where nothing was heard."""
     seen = ProcessStatus(name="web", state="running", pid=7)
-    assert render_process(WEB, [seen]).status == seen
-    assert render_process(WEB, []).status is None
+    assert render_process(WEB, [seen], with_values=True).status == seen
+    assert render_process(WEB, [], with_values=True).status is None
+
+
+def test_values_of_the_environment_are_shown_to_who_may_change_them() -> None:
+    """People put passwords there; that there is a variable is told to whoever looks."""
+    wanted = replace(WEB, environment={"PASSWORD": "s3cret", "EMPTY": ""})
+    assert render_process(wanted, [], with_values=True).environment == {"PASSWORD": "s3cret", "EMPTY": ""}
+    assert render_process(wanted, [], with_values=False).environment == {"PASSWORD": None, "EMPTY": None}
 
 
 @pytest.mark.parametrize(

@@ -4544,7 +4544,7 @@ export interface components {
         Process: {
             argv: string[];
             environment: {
-                [key: string]: string;
+                [key: string]: string | null;
             };
             folder: string | null;
             name: string;

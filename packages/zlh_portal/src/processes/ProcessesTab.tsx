@@ -9,7 +9,7 @@ import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
-import { draftOf, newDraft, type Draft } from "./draft";
+import { draftOf, knowsValues, newDraft, type Draft } from "./draft";
 import { EmptyProcesses } from "./EmptyProcesses";
 import { ProcessCard } from "./ProcessCard";
 import { ProcessForm } from "./ProcessForm";
@@ -28,7 +28,11 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
   const query = useProcesses(status);
   const may = useRights(status);
   const [editing, setEditing] = useState<Editing | null>(null);
-  const edit = (process: Process) => setEditing({ draft: draftOf(process), isNew: false });
+  const edit = async (process: Process) => {
+    // Who was a viewer a moment ago has no values yet, and would save none.
+    const known = knowsValues(process) ? process : (await query.refetch()).data?.find(({ name }) => name === process.name);
+    if (known && knowsValues(known)) setEditing({ draft: draftOf(known), isNew: false });
+  };
   const processes = query.data;
   const form = editing && (
     <ProcessForm vmid={status.vmid} {...editing} taken={processes?.map(({ name }) => name) ?? []} onClose={() => setEditing(null)} />
@@ -38,7 +42,7 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
   if (item !== undefined) {
     const process = processes.find(({ name }) => name === item);
     if (!process) return query.isPlaceholderData ? <Loading /> : <NotFoundPage what="process" />;
-    return <Suspense fallback={<Loading />}><ProcessPage status={status} process={process} may={may} onEdit={() => edit(process)} />{form}</Suspense>;
+    return <Suspense fallback={<Loading />}><ProcessPage status={status} process={process} may={may} onEdit={() => void edit(process)} />{form}</Suspense>;
   }
   return (
     <Stack gap="md">
@@ -52,7 +56,7 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
       <Unheard status={status} />
       {processes.length === 0 && <EmptyProcesses customerId={status.customerId} mayChange={may.change} onCreate={(draft) => setEditing({ draft, isNew: true })} />}
       <Stack gap="sm" component="ul" m={0} p={0} aria-label="Processes" style={{ listStyle: "none" }}>
-        {processes.map((process) => <ProcessCard key={process.name} vmid={status.vmid} process={process} may={may} onEdit={() => edit(process)} />)}
+        {processes.map((process) => <ProcessCard key={process.name} vmid={status.vmid} process={process} may={may} onEdit={() => void edit(process)} />)}
       </Stack>
       {form}
     </Stack>

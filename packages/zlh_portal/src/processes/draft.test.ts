@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, parseProblem } from "../api/problem";
 import type { ProcessPolicy } from "../api/types";
-import { DEFAULT_POLICY, draftOf, newDraft, placeRefusal, readDraft, type Draft } from "./draft";
+import { DEFAULT_POLICY, draftOf, knowsValues, newDraft, placeRefusal, readDraft, type Draft } from "./draft";
 import { sampleProcess } from "./sample";
 
 const filled = (more: Partial<Draft> = {}) => newDraft({ name: "web", command: "node server.js", ...more });
@@ -28,6 +28,7 @@ it.each<ProcessPolicy["ready"]["probe"]>([
   const { wish, problems: found } = readDraft(draftOf(process), []);
   expect(found).toEqual({});
   expect(wish).toEqual({ argv: process.argv, folder: "srv/x", environment: process.environment, power: null, policy });
+  expect([knowsValues(process), knowsValues(sampleProcess({ environment: { A: "", B: null } }))]).toEqual([true, false]);
 });
 
 it("gives up at once where no pause is named", () => expect(readDraft(filled({ delays: "" }), []).wish.policy.restart.delaysS).toEqual([]));

@@ -61,7 +61,12 @@ export function newDraft(more: Partial<Draft> = {}): Draft {
   return { ...draftOf({ name: "", argv: [], folder: null, environment: {}, policy: DEFAULT_POLICY }), ...more };
 }
 
-/** Return the form of a process that exists. */
+/** Tell whether the values of the environment are known, which are told to who may change them alone. */
+export function knowsValues({ environment }: Pick<Process, "environment">): boolean {
+  return !Object.values(environment).includes(null);
+}
+
+/** Return the form of a process that exists, whose values are known. */
 export function draftOf({ name, argv, folder, environment, policy }: Pick<Process, "name" | "argv" | "folder" | "environment" | "policy">): Draft {
   const { restart, stop, ready, hang, ports } = policy;
   const { probe } = ready;
@@ -69,7 +74,7 @@ export function draftOf({ name, argv, folder, environment, policy }: Pick<Proces
     name,
     command: joinWords(argv),
     folder: folder ?? "",
-    variables: Object.entries(environment).map(([key, value]) => ({ name: key, value })),
+    variables: Object.entries(environment).map(([key, value]) => ({ name: key, value: value ?? "" })),
     when: restart.when,
     delays: restart.delaysS.join(", "),
     stable: String(restart.stableS),

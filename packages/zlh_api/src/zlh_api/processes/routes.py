@@ -33,6 +33,7 @@ from zlh_api.web.path_parameters import read_part
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.game import SERVER
 from zlh_common.schema.lists import Items
+from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, PutProcess, WantedProcess
 from zlh_common.schema.status import Process
 from zlh_common.schema.terminal import ConsoleHistory
@@ -70,10 +71,10 @@ def endpoints(
 
 def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
     async def index(call: Call) -> Items[Process]:
-        return Items(items=tuple(_show(call.container, wanted.name) for wanted in call.container.processes))
+        return Items(items=tuple(_show(call, call.container, wanted.name) for wanted in call.container.processes))
 
     async def show(call: Call) -> Process:
-        return _show(call.container, _name(call))
+        return _show(call, call.container, _name(call))
 
     async def put(call: Call) -> Answer:
         name, is_new = _new_name(call), False
@@ -86,7 +87,7 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
             return changed
 
         container = await containers.change_processes(call.container, change)
-        return Answer(_show(container, name), status=201 if is_new else 200)
+        return Answer(_show(call, container, name), status=201 if is_new else 200)
 
     async def delete(call: Call) -> None:
         name = _name(call)
@@ -152,7 +153,7 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
         async def handler(call: Call) -> Process:
             name = find(call.container.processes, call.request.match_info["process"]).name
             await _order(client, find_agent(call.container, agent_port), name, verb)
-            return _show(call.container, name)
+            return _show(call, call.container, name)
 
         return handler
 
@@ -228,7 +229,7 @@ async def _switch(containers: ContainerService, call: Call, power: Literal["on",
     container = await containers.change_processes(
         call.container, lambda processes: switch_process(processes, name, power)
     )
-    return _show(container, name)
+    return _show(call, container, name)
 
 
 async def _order(client: AgentClient, agent: AgentAddress, name: str, verb: str) -> None:
@@ -247,10 +248,11 @@ async def _asked(answer: Awaitable[bytes], name: str) -> bytes:
         raise
 
 
-def _show(container: Container, name: str) -> Process:
+def _show(call: Call, container: Container, name: str) -> Process:
     is_heard = container.agent is not None and container.connection == "online"
     statuses = container.agent.processes if container.agent is not None and is_heard else ()
-    return render_process(find_process(container.processes, name), statuses)
+    with_values = call.caller.may(Permission.CHANGE_CONTAINERS, container.customer_id)
+    return render_process(find_process(container.processes, name), statuses, with_values=with_values)
 
 
 def _name(call: Call) -> str:

@@ -139,14 +139,17 @@ def remove_process(processes: Processes, name: str) -> Processes:
     return tuple(process for process in processes if process is not gone)
 
 
-def render_process(wanted: WantedProcess, statuses: Sequence[ProcessStatus]) -> Process:
-    """Return a process as people see it: the wish beside what its agent reports, if it does."""
+def render_process(wanted: WantedProcess, statuses: Sequence[ProcessStatus], *, with_values: bool) -> Process:
+    """Return a process as people see it: the wish beside what its agent reports, if it does.
+
+    Without `with_values`, of the environment the names alone.
+    """
     status = next((status for status in statuses if status.name == wanted.name), None)
     return Process(
         name=wanted.name,
         argv=wanted.argv,
         folder=wanted.folder,
-        environment=wanted.environment,
+        environment={name: value if with_values else None for name, value in wanted.environment.items()},
         power=wanted.power,
         policy=wanted.policy,
         status=status,

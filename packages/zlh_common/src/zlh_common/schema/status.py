@@ -112,7 +112,8 @@ class Process(Report):
     name: str
     argv: tuple[str, ...]
     folder: str | None
-    environment: dict[str, str]
+    # Values are for who may change processes, since people put passwords there; others read null beside each name.
+    environment: dict[str, str | None]
     power: Literal["on", "off"]
     policy: ProcessPolicy
     status: ProcessStatus | None
