@@ -18,6 +18,7 @@ import { DetailHeader } from "./DetailHeader";
 import { FailureAlert } from "./FailureAlert";
 import { OverviewTab } from "./OverviewTab";
 import { useContainer } from "./queries";
+import { sayGone } from "./states";
 import { isTab, type Tab, tabsOf } from "./tabs";
 
 const AddonsTab = lazily("AddonsTab", () => import("../addons/AddonsTab"));
@@ -62,15 +63,15 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
   usePageTitle(status?.name ?? `Container ${vmid}`);
   useCrashToasts(status);
   const isGone = query.error !== null && asApiError(query.error).status === 404;
-  const wasDeleted = isGone && status !== undefined;
+  const wasThere = isGone && status !== undefined;
 
   // Who has watched the deletion to its end is brought back to the list; a wrong address is told so.
-  const name = status?.name;
+  const farewell = wasThere ? sayGone(status) : null;
   useEffect(() => {
-    if (!wasDeleted) return;
-    notifications.show({ message: `${name ?? "The container"} is deleted.`, color: "teal" });
+    if (farewell === null) return;
+    notifications.show({ message: farewell });
     void navigate("/", { replace: true });
-  }, [wasDeleted, name, navigate]);
+  }, [farewell, navigate]);
 
   // On a phone the tabs scroll, and the one that is shown may be out of sight.
   const isLoaded = status !== undefined;
@@ -78,7 +79,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
     if (isLoaded) tabs.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [tab, isLoaded]);
 
-  if (isGone && !wasDeleted) return <NotFoundPage what="container" />;
+  if (isGone && !wasThere) return <NotFoundPage what="container" />;
   if (!status) return query.error ? <Problem error={query.error} title="This container cannot be shown" onRetry={() => void query.refetch()} /> : <DetailSkeleton />;
   const shown = tabsOf(status, game?.mods);
   // Whether a server takes mods is known a moment later than the rest.

@@ -18,7 +18,7 @@ describe("the chain", () => {
     expect(summarizeChain(proof([link("agent", "holds"), link("dns", "skipped"), link("name", "holds")]))).toBe("Every link holds.");
   });
   it("says of one that is fresh what it was proved by", () => {
-    expect(summarizeChain(proof([link("agent", "holds"), link("route", "unknown"), link("name", "unknown")]))).toBe("Every link was proved as the container became ready; the next look follows.");
+    expect(summarizeChain(proof([link("agent", "holds"), link("route", "unknown"), link("name", "unknown")]))).toBe("Every link was proved as the container became ready.");
     expect(summarizeChain(proof([link("agent", "broken"), link("name", "unknown")]))).toBe("Agent in the container: broken.");
   });
   it("sends no customer after what all containers lack", () => {

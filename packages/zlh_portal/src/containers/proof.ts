@@ -66,7 +66,7 @@ export function summarizeChain({ links, outages, checkedAt }: Pick<Proof, "links
   if (broken) return `${titleOfLink(broken.link)}: ${WORDS[broken.state]}.`;
   if (outages.length > 0) return "Something that all containers need is away.";
   if (links.every(({ state }) => state === "skipped")) return "Nothing is looked at while the container need not answer.";
-  if (links.some(({ state }) => state === "unknown")) return checkedAt === null ? "Every link was proved as the container became ready; the next look follows." : "Not everything was looked at yet.";
+  if (links.some(({ state }) => state === "unknown")) return checkedAt === null ? "Every link was proved as the container became ready." : "Not everything was looked at yet.";
   return "Every link holds.";
 }
 

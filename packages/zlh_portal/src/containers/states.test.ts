@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { sampleStatus as sampleProcess } from "../processes/sample";
 import { countGroups, filterContainers } from "./filter";
 import { sampleStatus, sampleStep } from "./sample";
-import { addressOf, describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles, tellFixed, whyNoPower } from "./states";
+import { addressOf, describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles, sayGone, tellFixed, whyNoPower } from "./states";
 
 describe("the two axes", () => {
   it("does not call a stopped container unreachable", () => {
@@ -87,4 +87,9 @@ describe("tellFixed", () => {
     expect(tellFixed({ ...agent, canBeUpdated: false, fixedBecause: "It is the checkout's." }, false)).toBe("");
     expect(tellFixed({ ...agent, protocolVersion: 9, canBeUpdated: false }, false)).toBe("");
   });
+});
+
+it("calls deleted what was seen to be, and nothing else", () => {
+  expect(sayGone(sampleStatus({ name: "shop", lifecycle: "deleting" }))).toBe("shop is deleted.");
+  expect(sayGone(sampleStatus({ name: "shop", lifecycle: "running" }))).toMatch(/^shop is gone: .*may not see it/);
 });

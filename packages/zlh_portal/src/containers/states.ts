@@ -86,6 +86,12 @@ export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "
   }
 }
 
+/** Say why a page has nothing to show any more, by how the container was when it was last seen. */
+export function sayGone({ name, lifecycle }: Pick<ContainerStatus, "name" | "lifecycle">): string {
+  const what = isolateOdd(name);
+  return lifecycle === "deleting" ? `${what} is deleted.` : `${what} is gone: it was deleted, or you may not see it any more.`;
+}
+
 /** Return a sentence for a reason of `degraded`. */
 export function describeDegradation(reason: string): string {
   return DEGRADED[reason] ?? reason.replaceAll("_", " ");

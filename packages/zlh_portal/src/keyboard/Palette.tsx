@@ -67,9 +67,10 @@ function usePerform(vmid: number, onKeys: () => void) {
   return ({ deed }: Command) => {
     if (deed === "scheme") setColorScheme(scheme === "dark" ? "light" : "dark");
     else if (deed === "keys") onKeys();
-    else if (deed === "sign-out") signOut.mutate();
+    // By then the palette is closed, and hears of nothing itself.
+    else if (deed === "sign-out") signOut.mutateAsync().catch(tellProblem("You are still signed in"));
     else if ("go" in deed) void navigate(deed.go);
     else if ("open" in deed) window.open(deed.open, "_blank", "noopener,noreferrer");
-    else power.mutate(deed.power, { onError: tellProblem(`It did not ${deed.power}`) });
+    else power.mutateAsync(deed.power).catch(tellProblem(`It did not ${deed.power}`));
   };
 }

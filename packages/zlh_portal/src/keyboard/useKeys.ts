@@ -9,7 +9,8 @@ const FIELDS = "input, textarea, select, [contenteditable='true']";
 function placeOf(target: EventTarget | null): Place {
   if (!(target instanceof Element)) return "page";
   if (target.closest(PROGRAMS)) return "program";
-  if (document.querySelector("[role='dialog'], [role='menu']")) return "dialog";
+  // One that is kept hidden, for when its right comes back, takes no keys.
+  if ([...document.querySelectorAll("[role='dialog'], [role='menu']")].some((each) => each.checkVisibility())) return "dialog";
   return target.closest(FIELDS) ? "field" : "page";
 }
 

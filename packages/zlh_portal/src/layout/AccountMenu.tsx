@@ -6,6 +6,7 @@ import { useMe, useSignOut, useWhyNot } from "../session/session";
 import { PersonIcon } from "./icons";
 import { Name } from "./Name";
 import classes from "./Shell.module.css";
+import { tellProblem } from "./tell";
 
 export function AccountMenu() {
   const people = useCustomersLink();
@@ -26,7 +27,7 @@ export function AccountMenu() {
         {mayViewPlatform && <Menu.Item hiddenFrom="sm" onClick={() => void navigate("/platform")}>Platform</Menu.Item>}
         <Menu.Item component="a" href="/api/docs" target="_blank" rel="noreferrer">API reference</Menu.Item>
         <Menu.Divider />
-        <Menu.Item color="red" disabled={signOut.isPending} onClick={() => signOut.mutate()}>Sign out</Menu.Item>
+        <Menu.Item color="red" disabled={signOut.isPending} onClick={() => signOut.mutate(undefined, { onError: tellProblem("You are still signed in") })}>Sign out</Menu.Item>
       </Menu.Dropdown>
     </Menu>
   );

@@ -3,7 +3,7 @@ import { useEffect } from "react";
 import { Navigate, useLocation } from "react-router";
 import { PublicFrame } from "../layout/PublicFrame";
 import { usePageTitle } from "../layout/title";
-import { parseNext } from "./next";
+import { cameFrom, parseNext } from "./next";
 import { useMe } from "./session";
 import { SignInForm } from "./SignInForm";
 
@@ -17,7 +17,7 @@ export function LoginPage() {
     if (me && next) window.location.replace(next);
   }, [me, next]);
   if (me && next) return <Center h="100vh"><Loader role="status" aria-label="Signing in" /></Center>;
-  if (me) return <Navigate to={cameFrom(location.state)} replace />;
+  if (me) return <Navigate to={cameFrom(location.state, me.user.id)} replace />;
   return (
     <PublicFrame title="Sign in to ZLH">
       {next && <Text size="sm" ta="center">The address that you have opened is not open to everybody. Sign in, and you come back to it.</Text>}
@@ -25,10 +25,4 @@ export function LoginPage() {
       <Text size="sm" c="dimmed" ta="center">Lost your password? Whoever runs the platform can make a link for a new one. On your own machine, <code>make dev</code> prints the login.</Text>
     </PublicFrame>
   );
-}
-
-/** Return the page that asked for the sign-in; only a path of our own. */
-function cameFrom(state: unknown): string {
-  const from = typeof state === "object" && state !== null && "from" in state ? state.from : null;
-  return typeof from === "string" && /^\/(?![/\\])/.test(from) ? from : "/";
 }

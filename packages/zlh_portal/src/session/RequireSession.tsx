@@ -1,12 +1,13 @@
 /** Lets nobody further who is not signed in, and brings them back afterwards. */
 import { Center, Container, Loader } from "@mantine/core";
-import { type ReactNode, Suspense, useEffect } from "react";
+import { type ReactNode, Suspense, useEffect, useState } from "react";
 import { Navigate, useLocation } from "react-router";
 import { currentStanding, useStanding } from "../api/standing";
 import { UploadsProvider } from "../files/uploads/UploadsProvider";
 import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { LiveProvider } from "../live/LiveProvider";
+import type { CameFrom } from "./next";
 import { useMe } from "./session";
 
 const ComeBack = lazily("ComeBack", () => import("./ComeBack"));
@@ -15,17 +16,19 @@ export function RequireSession({ children }: { children: ReactNode }) {
   const { data: me, error, refetch } = useMe();
   const { pathname, search } = useLocation();
   const hasEnded = useStanding((standing) => standing.hasEnded);
+  const [lastId, setLastId] = useState<string | null>(null);
+  if (me && me.user.id !== lastId) setLastId(me.user.id);
   useHeldEscape();
   if (me) {
     // Nothing that one person has typed is there for another.
     return (
       <LiveProvider key={me.user.id}>
-        <UploadsProvider>{children}</UploadsProvider>
+        <UploadsProvider userId={me.user.id}>{children}</UploadsProvider>
         {hasEnded && <Suspense><ComeBack email={me.user.email} /></Suspense>}
       </LiveProvider>
     );
   }
-  if (me === null) return <Navigate to="/login" replace state={{ from: pathname + search }} />;
+  if (me === null) return <Navigate to="/login" replace state={{ from: pathname + search, of: lastId } satisfies CameFrom} />;
   if (error) {
     return (
       <Container size="xs" py={80}>

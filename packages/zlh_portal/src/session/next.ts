@@ -5,3 +5,16 @@ export function parseNext(search: string): string | null {
   const next = new URLSearchParams(search).get("next");
   return next !== null && /^\/api\/access\/[a-z0-9-]{1,32}\?[!-~]*$/.test(next) && !next.includes("\\") ? next : null;
 }
+
+/** A page that asked for the sign-in, and whose it was, where somebody was signed in before. */
+export interface CameFrom {
+  from: string;
+  of: string | null;
+}
+
+/** Return the page to go on with: the one that asked, a path of our own, unless it was another person's. */
+export function cameFrom(state: unknown, userId: string): string {
+  const { from, of = null } = (typeof state === "object" && state !== null ? state : {}) as Partial<CameFrom>;
+  const isTheirs = of === null || of === userId;
+  return isTheirs && typeof from === "string" && /^\/(?![/\\])/.test(from) ? from : "/";
+}

@@ -5,6 +5,7 @@ import { client, take } from "../api/client";
 import { endsSession, ME, noteEnd } from "../api/query";
 import { currentStanding, tell } from "../api/standing";
 import type { ContainerStatus, Me, Permission } from "../api/types";
+import { forgetOthers } from "../files/uploads/remembered";
 import { type Rights, rightsOn, whyNot } from "./permissions";
 
 export function useMe() {
@@ -17,8 +18,9 @@ export function useMe() {
     queryFn: async ({ signal }): Promise<Me | null> => {
       try {
         const me = await take(client.GET("/api/me", { signal }));
-        // They have come back in another tab.
-        if (currentStanding().hasEnded) becomes(queries, me);
+        // They have come back in another tab, or somebody else has.
+        const before = queries.getQueryData<Me | null>(ME);
+        if (currentStanding().hasEnded || (before && before.user.id !== me.user.id)) becomes(queries, me);
         return me;
       } catch (error) {
         if (endsSession(error)) return noteEnd(queries);
@@ -47,6 +49,7 @@ export function becomes(queries: QueryClient, me: Me | null): void {
   }
   // Not clear(): whoever shows who is signed in would go on looking at the entry that was thrown away.
   queries.setQueryData(ME, me);
+  forgetOthers(me?.user.id ?? null);
   queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== ME[0] });
 }
 

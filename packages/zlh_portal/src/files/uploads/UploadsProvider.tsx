@@ -9,9 +9,9 @@ import { makeUploads } from "./store";
 const Tray = lazily("UploadTray", () => import("./UploadTray"));
 const REFRESH_MS = 800;
 
-export function UploadsProvider({ children }: { children: ReactNode }) {
+export function UploadsProvider({ userId, children }: { userId: string; children: ReactNode }) {
   const queries = useQueryClient();
-  const [uploads] = useState(makeUploads);
+  const [uploads] = useState(() => makeUploads(userId));
   useEffect(() => {
     const stale = new Map<string, readonly unknown[]>();
     let timer: ReturnType<typeof setTimeout> | undefined;

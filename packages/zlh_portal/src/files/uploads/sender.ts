@@ -2,6 +2,7 @@
 import { type DetailedError, Upload } from "tus-js-client";
 import { asApiError, parseProblem, unreachable } from "../../api/problem";
 import type { Item, Problem } from "./queue";
+import { prefixOf } from "./remembered";
 
 export interface SenderEvents {
   onProgress: (sent: number) => void;
@@ -18,8 +19,14 @@ const CODES_PASS = new Set(["upload_offset_wrong", "body_cut_off", "container_of
 // The rest of it lies there, and room can be made; nobody should wait for it by himself.
 const STAYS = new Set(["disk_full", "no_room_on_disk"]);
 
-/** Return an upload that has not begun; the same file for the same place goes on where an earlier one was left. */
-export function makeUpload(item: Item, file: File, chunkBytes: number, events: SenderEvents): Upload {
+interface Sent {
+  file: File;
+  chunkBytes: number;
+  userId: string;
+}
+
+/** Return an upload that has not begun; the same file of the same person for the same place goes on where an earlier one was left. */
+export function makeUpload(item: Item, { file, chunkBytes, userId }: Sent, events: SenderEvents): Upload {
   return new Upload(file, {
     endpoint: `/api/containers/${item.vmid}/files/uploads`,
     chunkSize: chunkBytes,
@@ -31,16 +38,17 @@ export function makeUpload(item: Item, file: File, chunkBytes: number, events: S
       root: item.root, path: item.path, overwrite: String(item.overwrite), parents: "true",
       ...(file.lastModified > 0 ? { modifiedAt: new Date(file.lastModified).toISOString() } : {}),
     },
-    fingerprint: () => Promise.resolve(["zlh", item.vmid, item.root, item.path, String(item.overwrite), file.size, file.lastModified].join("|")),
+    fingerprint: () => Promise.resolve([prefixOf(userId), item.vmid, item.root, item.path, String(item.overwrite), file.size, file.lastModified].join("|")),
     onProgress: (sent) => events.onProgress(sent),
     onSuccess: () => events.onDone(),
     onError: (error) => tell(error, events),
   });
 }
 
-/** Begin it, where an earlier one was left if there is one. */
-export async function beginUpload(upload: Upload): Promise<void> {
+/** Begin it, where an earlier one was left if there is one, if it is wanted still by then. */
+export async function beginUpload(upload: Upload, isWanted: () => boolean): Promise<void> {
   const [latest] = (await upload.findPreviousUploads()).sort((a, b) => b.creationTime.localeCompare(a.creationTime));
+  if (!isWanted()) return;
   if (latest) upload.resumeFromPreviousUpload(latest);
   upload.start();
 }

@@ -12,14 +12,16 @@ export interface Uploads {
   open: (onLanded: (item: Item) => void) => () => void;
 }
 
-/** Make the uploads of one session. */
-export function makeUploads(): Uploads {
+/** Make the uploads of one session of a person. */
+export function makeUploads(userId: string): Uploads {
   let state = START;
   let isOpen = false;
   let onLanded: (item: Item) => void = () => undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const files = new Map<number, { file: File; chunkBytes: number }>();
   const running = new Map<number, Upload>();
+  // What was stopped in the middle, and lies half there until it goes on or is thrown away.
+  const paused = new Map<number, Upload>();
   const listeners = new Set<() => void>();
 
   const tell = (event: Event) => {
@@ -36,18 +38,16 @@ export function makeUploads(): Uploads {
         void send(effect.item);
         break;
       case "stop":
-        void running.get(effect.id)?.abort();
-        running.delete(effect.id);
+        pause(effect.id);
         break;
       case "discard":
+        pause(effect.id);
         // What cannot be removed there now expires by itself.
-        running.get(effect.id)?.abort(true).catch(() => undefined);
-        running.delete(effect.id);
-        files.delete(effect.id);
+        paused.get(effect.id)?.abort(true).catch(() => undefined);
+        forget(effect.id);
         break;
       case "forget":
-        running.delete(effect.id);
-        files.delete(effect.id);
+        forget(effect.id);
         break;
       case "landed":
         onLanded(effect.item);
@@ -58,21 +58,36 @@ export function makeUploads(): Uploads {
     }
   };
 
+  const pause = (id: number) => {
+    const upload = running.get(id);
+    if (!upload) return;
+    void upload.abort();
+    running.delete(id);
+    paused.set(id, upload);
+  };
+
+  const forget = (id: number) => {
+    for (const map of [running, paused, files]) map.delete(id);
+  };
+
   const send = async (item: Item) => {
     const chosen = files.get(item.id);
     if (!chosen) return;
     const { id } = item;
     const { makeUpload, beginUpload } = await import("./sender");
-    const upload = makeUpload(item, chosen.file, chosen.chunkBytes, {
+    const upload = makeUpload(item, { file: chosen.file, chunkBytes: chosen.chunkBytes, userId }, {
       // What an upload tells after it was stopped is not about the one that followed it.
       onProgress: (sent) => running.get(id) === upload && tell({ type: "progress", id, sent }),
       onDone: () => running.get(id) === upload && tell({ type: "finished", id }),
       onTaken: () => running.get(id) === upload && tell({ type: "taken", id }),
       onFailed: (problem, mayPass, waitS = 0) => running.get(id) === upload && tell({ type: "failed", id, problem, mayPass, waitS }),
     });
-    if (state.items.find((one) => one.id === id)?.phase !== "sending") return;
+    // After each wait: its session may be over, and the next call would be made as somebody else.
+    const isWanted = () => isOpen && state.items.find((one) => one.id === id)?.phase === "sending";
+    if (!isWanted()) return;
+    paused.delete(id);
     running.set(id, upload);
-    await beginUpload(upload);
+    await beginUpload(upload, isWanted);
   };
 
   const onOnline = () => tell({ type: "woken", isBack: true });
