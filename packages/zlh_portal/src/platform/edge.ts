@@ -54,6 +54,11 @@ export function tellLook({ containers, asked, tookS }: EdgeStatus): string {
   return `all routes of ${whole}, ${asked || "none"} of them by name${tookS === null ? "" : `, in ${formatDuration(tookS * 1000)}`}`;
 }
 
+/** "one record", "12 records"; "no records" also where nobody could count them. */
+export function countRecords(records: number | null): string {
+  return records === 1 ? "one record" : `${records || "no"} records`;
+}
+
 export function describeCertificateEnd({ certificate, isDue }: ShownCertificate, nowMs: number): Words {
   const ends = Date.parse(certificate.notAfter);
   if (ends <= nowMs) return { label: "run out", tone: "bad", meaning: "Browsers refuse it. Look at the proxy's log for why it was not renewed." };
