@@ -1,5 +1,6 @@
 /** The steps of provisioning as rows that can be shown; pure. */
 import type { ContainerStatus, Step } from "../api/types";
+import { percentOfShare } from "../layout/percent";
 import { formatBytes, formatDuration } from "../layout/words";
 import { isOfAddon, isOfRuntime, isOfWorkspace, isResize, titleOf } from "./stepNames";
 
@@ -55,7 +56,7 @@ export function renderRows(steps: readonly Step[], nowMs: number): Row[] {
     title: titleOf(step.name),
     state: step.state,
     duration: durationOf(step, nowMs),
-    percent: step.progress === null ? null : Math.round(Math.min(1, Math.max(0, step.progress)) * 100),
+    percent: percentOfShare(step.progress),
     message: step.message && readableBytes(step.message),
     code: step.code,
     exitCode: step.exitCode,

@@ -2,6 +2,7 @@
 import { Button, Group, Progress, Stack, Text, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { percentOf } from "../layout/percent";
 import { Problem } from "../layout/Problem";
 import { Said } from "../layout/Said";
 import { Secret } from "../layout/Secret";
@@ -10,7 +11,6 @@ import { cancelOperation, checksumFile, type Place } from "./calls";
 import type { FileEntry } from "../api/types";
 import { showName } from "./names";
 import { joinPath } from "./paths";
-import { percentOf } from "./operations";
 import { useOperation } from "./queries";
 import { Modal } from "../layout/Modal";
 
