@@ -20,7 +20,7 @@ export function nameFault(fault: string): string {
   return FAULTS[fault] ?? fault.replaceAll("_", " ");
 }
 
-export function nameOutage(code: string): string {
+function nameOutage(code: string): string {
   return OUTAGES[code] ?? code.replaceAll("_", " ");
 }
 
