@@ -1,4 +1,4 @@
-/** Addons of a container: wishes go to the API, whose answer is what the page shows from then on. */
+/** Addons of a container: wishes go to the API, and what has become of them is asked for anew. */
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import type { Addons, ContainerStatus } from "../api/types";

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { AddonStatus } from "../api/types";
 import { sampleStatus, sampleStep } from "../containers/sample";
+import type { Tone } from "../layout/tone";
 import { sampleMe } from "../session/sample";
 import { describeAddon, describeEditor, whatItWaitsFor, whyNotOpen } from "./words";
 
@@ -29,7 +30,13 @@ describe("describeEditor", () => {
 });
 
 describe("describeAddon", () => {
-  it("knows every state", () => expect(describeAddon(ADDON).tone).toBe("good"));
+  const tones: Readonly<Record<AddonStatus["state"], Tone>> = { installing: "busy", starting: "busy", running: "good", stopping: "busy", stopped: "quiet", backoff: "warn", error: "bad" };
+  it.each(Object.entries(tones) as [AddonStatus["state"], Tone][])("knows %s, which is %s", (state, tone) => {
+    const words = describeAddon({ state, message: null });
+    expect(words.tone).toBe(tone);
+    expect(words.label).not.toBe("");
+    expect(words.meaning).toMatch(/\.$/);
+  });
   it("prefers the words of the agent", () => expect(describeAddon({ state: "backoff", message: "It ended with 1." }).meaning).toBe("It ended with 1."));
 });
 

@@ -4,7 +4,7 @@ import type { Words } from "../layout/tone";
 
 export const CODE_SERVER = "code-server";
 const TITLES: Readonly<Record<string, string>> = { [CODE_SERVER]: "Editor in the browser" };
-export const OPEN_STEP = "open-code-server";
+const OPEN_STEP = "open-code-server";
 
 const STATES: Readonly<Record<AddonStatus["state"], Words>> = {
   installing: { label: "Installing", tone: "busy", meaning: "No version of it runs yet; it is downloaded, unpacked and tried." },

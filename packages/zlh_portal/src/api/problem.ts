@@ -8,9 +8,9 @@ export interface FieldProblem {
 }
 
 /** No answer at all: the API, or the way to it, is down. */
-export const UNREACHABLE = "unreachable";
+const UNREACHABLE = "unreachable";
 /** Something that stands between here and the API answered in its place. */
-export const ELSEWHERE = "answered_elsewhere";
+const ELSEWHERE = "answered_elsewhere";
 /** An answer of no known shape, as a proxy gives it whose API is away. */
 const NO_PROBLEM = "not_a_problem";
 

@@ -21,12 +21,12 @@ export function endsSession(error: unknown): boolean {
 const LOST_RIGHTS = new Set(["role_missing", "customer_suspended"]);
 
 /** Tell whether the caller may do less than this page believes. */
-export function tellsLostRight(error: unknown): boolean {
+function tellsLostRight(error: unknown): boolean {
   return LOST_RIGHTS.has(asApiError(error).code);
 }
 
 /** Return after how long a query that nothing else asks again is asked again, false where that is of no use. */
-export function healDelayMs(error: unknown, failures: number): number | false {
+function healDelayMs(error: unknown, failures: number): number | false {
   return error !== null && mayHeal(error) ? Math.min(30_000, 2_000 * 2 ** Math.min(failures, 10)) : false;
 }
 

@@ -125,7 +125,7 @@ export function describeOutcome({ outcome }: Pick<AuditEntry, "outcome">): Words
   return OUTCOMES[outcome] ?? { label: outcome, tone: "quiet", meaning: "" };
 }
 
-/** "ann@acme.example", "The platform", "Nobody signed in". */
+/** "ann@acme.example", "A user who is gone"; without either, what can still be said. */
 export function nameActor({ email, userId, credentialId }: Actor): string {
   if (email !== null) return email;
   if (userId !== null) return "A user who is gone";
@@ -134,7 +134,7 @@ export function nameActor({ email, userId, credentialId }: Actor): string {
 
 const ID_CHARS = 8;
 
-/** "with the token 1a2b3c4d", "in the session 1a2b3c4d"; empty where there was neither. */
+/** "token 1a2b3c4d", "session 1a2b3c4d"; empty where there was neither. */
 export function nameCredential({ credentialId, byToken }: Actor): string {
   if (credentialId === null) return "";
   return `${byToken ? "token" : "session"} ${credentialId.slice(0, ID_CHARS)}`;

@@ -1,5 +1,5 @@
 /** What of a log is shown, kept in the address so that it can be handed on. */
-import { useSearchParams } from "react-router";
+import { useParameters } from "../layout/address";
 import type { Filters } from "./queries";
 
 export type Filter = keyof Filters | "outcome" | "customer";
@@ -14,7 +14,7 @@ export interface FilterState {
 }
 
 export function useFilters(): FilterState {
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, set, clear } = useParameters();
   const read = (name: Filter) => parameters.get(name) || null;
   const asked = { act: read("act"), user: read("user"), subject: read("subject") };
   const outcome = read("outcome");
@@ -24,16 +24,7 @@ export function useFilters(): FilterState {
     outcome,
     customer,
     isAny: parameters.size > 0,
-    set: (filter, value) =>
-      setParameters(
-        (before) => {
-          const next = new URLSearchParams(before);
-          if (value) next.set(filter, value);
-          else next.delete(filter);
-          return next;
-        },
-        { replace: true },
-      ),
-    clear: () => setParameters({}, { replace: true }),
+    set,
+    clear,
   };
 }

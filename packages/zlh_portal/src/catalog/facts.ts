@@ -7,7 +7,7 @@ export function namePlatform(platform: string): string {
   return platform.startsWith("linux-") ? `Linux ${platform.slice("linux-".length)}` : platform;
 }
 
-/** Return what a version is in a line: "JDK · 182 MiB · GPL-2.0 · candidate". */
+/** Return what a version is in a line: "JDK · 182 MiB to download · GPL-2.0 · stable". */
 export function describeVersion(entry: RuntimeVersionOffer): string {
   return [
     entry.edition,

@@ -5,7 +5,7 @@ import { type KeyboardEvent, type SyntheticEvent, useState } from "react";
 import { asApiError } from "../api/problem";
 import { SearchIcon } from "../layout/icons";
 import classes from "./console.module.css";
-import { byteLength, CONTEXT_BYTES, cutExcerpt } from "./history";
+import { byteLength, CONTEXT_BYTES, cutExcerpt, type Match } from "./history";
 import type { ReadHistory } from "./source";
 import { Said } from "../layout/Said";
 
@@ -57,27 +57,20 @@ export function SearchPanel({ path, readHistory, onClose }: Props) {
       </form>
       {found.error && <Text size="xs" c="red" mt={6} role="alert"><Said text={asApiError(found.error).detail} /></Text>}
       {matches.length >= MOST && <Text size="xs" c="dimmed" mt={4}>There are more; these are the {MOST} oldest. A longer text finds fewer.</Text>}
-      {matches[at] !== undefined && <Match path={path} readHistory={readHistory} match={matches[at]} length={byteLength(needle)} />}
+      {found.data && matches[at] !== undefined && <Around path={path} readHistory={readHistory} match={{ stream: found.data.stream, at: matches[at], length: byteLength(needle) }} />}
     </div>
   );
 }
 
-interface MatchProps {
-  path: string;
-  readHistory: ReadHistory;
-  match: number;
-  length: number;
-}
-
-function Match({ path, readHistory, match, length }: MatchProps) {
-  const from = Math.max(0, match - CONTEXT_BYTES);
+function Around({ path, readHistory, match }: Omit<Props, "onClose"> & { match: Match }) {
+  const from = Math.max(0, match.at - CONTEXT_BYTES);
   const page = useQuery({
-    queryKey: ["console-page", path, match, length], staleTime: "static",
-    queryFn: ({ signal }) => readHistory({ from, limit: match - from + length + CONTEXT_BYTES }, signal),
+    queryKey: ["console-page", path, match], staleTime: "static",
+    queryFn: ({ signal }) => readHistory({ from, limit: match.at - from + match.length + CONTEXT_BYTES }, signal),
   });
   if (page.error) return <Text size="xs" c="red" mt={6} role="alert"><Said text={asApiError(page.error).detail} /></Text>;
   if (!page.data) return <pre className={classes["excerpt"]} aria-busy="true"> </pre>;
-  const excerpt = cutExcerpt(page.data, match, length);
+  const excerpt = cutExcerpt(page.data, match);
   if (!excerpt) return <Text size="xs" c="dimmed" mt={6}>This part is no longer kept.</Text>;
   return <pre className={classes["excerpt"]} tabIndex={0} aria-label="The match with the lines around it" data-testid="excerpt">{excerpt.before}<mark>{excerpt.match}</mark>{excerpt.after}</pre>;
 }

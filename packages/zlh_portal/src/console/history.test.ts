@@ -41,16 +41,17 @@ describe("cutExcerpt", () => {
   it("shows the lines around a match, and only those", () => {
     const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`).join("\r\n");
     const at = lines.indexOf("line 15");
-    const found = cutExcerpt(page(lines, 1000, 2000), 1000 + at, 7);
+    const found = cutExcerpt(page(lines, 1000, 2000), { stream: "s", at: 1000 + at, length: 7 });
     expect(found?.match).toBe("line 15");
     expect(found?.before).toBe("line 10\nline 11\nline 12\nline 13\nline 14\n");
     expect(found?.after).toBe("\nline 16\nline 17\nline 18\nline 19\nline 20");
   });
-  it("counts in bytes", () => expect(cutExcerpt(page("ü = grün", 0, 10), 5, 5)).toEqual({ before: "ü = ", match: "grün", after: "" }));
+  it("counts in bytes", () => expect(cutExcerpt(page("ü = grün", 0, 10), { stream: "s", at: 5, length: 5 })).toEqual({ before: "ü = ", match: "grün", after: "" }));
   it("finds nothing that the page does not hold", () => {
-    expect(cutExcerpt(page("abc", 10, 13), 9, 1)).toBeNull();
-    expect(cutExcerpt(page("abc", 10, 13), 12, 2)).toBeNull();
+    expect(cutExcerpt(page("abc", 10, 13), { stream: "s", at: 9, length: 1 })).toBeNull();
+    expect(cutExcerpt(page("abc", 10, 13), { stream: "s", at: 12, length: 2 })).toBeNull();
   });
+  it("finds nothing in a stream that has begun since", () => expect(cutExcerpt(page("abc", 10, 13, "other"), { stream: "s", at: 10, length: 3 })).toBeNull());
 });
 
 it.each([

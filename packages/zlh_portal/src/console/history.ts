@@ -45,11 +45,18 @@ export interface Excerpt {
   after: string;
 }
 
+/** Where a text was found: offsets count anew in each stream. */
+export interface Match {
+  stream: string;
+  at: number;
+  length: number;
+}
+
 /** Return a match with the lines around it, or null where the page does not hold it. */
-export function cutExcerpt(page: ConsoleHistory, match: number, length: number): Excerpt | null {
+export function cutExcerpt(page: ConsoleHistory, { stream, at, length }: Match): Excerpt | null {
   const bytes = parseBytes(page.data);
-  const start = match - page.start;
-  if (start < 0 || start + length > bytes.length) return null;
+  const start = at - page.start;
+  if (page.stream !== stream || start < 0 || start + length > bytes.length) return null;
   const decode = (part: Uint8Array) => readable(new TextDecoder().decode(part));
   return {
     before: decode(bytes.subarray(0, start)).split("\n").slice(-CONTEXT_LINES).join("\n"),

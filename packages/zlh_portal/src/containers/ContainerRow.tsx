@@ -5,6 +5,7 @@ import type { ContainerStatus } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { Name } from "../layout/Name";
 import { TimeAgo } from "../layout/TimeAgo";
+import { sayBriefly } from "../layout/words";
 import { ProcessTrouble } from "../processes/ProcessTrouble";
 import classes from "./containers.module.css";
 import { StateBadge } from "./StateBadge";
@@ -18,7 +19,7 @@ export function ContainerRow({ status, customer }: { status: ContainerStatus; cu
   return (
     <div className={classes["row"]} data-testid={`container-${status.vmid}`}>
       <div>
-        <Link to={`/containers/${status.vmid}`} className={classes["name"]}>{status.name}</Link>
+        <Link to={`/containers/${status.vmid}`} className={classes["name"]}><Name text={status.name} /></Link>
         <Text size="xs" c="dimmed" className="numbers">{status.kind} · {status.vmid}{customer !== null && <> · <Name text={customer} /></>}</Text>
       </div>
       <div className={classes["above"]}>
@@ -28,9 +29,9 @@ export function ContainerRow({ status, customer }: { status: ContainerStatus; cu
       <Text size="sm" truncate>{describeRuntimes(status) || "–"}</Text>
       <div className={classes["above"]}>
         {isUnderWay ? (
-          <Text size="xs" c="dimmed" className="numbers" truncate>{current}, {settled} of {total}</Text>
+          <Text size="xs" c="dimmed" className="numbers" truncate><Name text={current} />, {settled} of {total}</Text>
         ) : status.provisioningError ? (
-          <Text size="xs" c="red" lineClamp={2}>{status.provisioningError.message}</Text>
+          <Text size="xs" c="red" lineClamp={2}><bdi>{sayBriefly(status.provisioningError.message)}</bdi></Text>
         ) : (
           <AddressLink address={address} canCopy={isOpen} />
         )}

@@ -1,9 +1,10 @@
 import { Button, Group, Paper, Skeleton, Stack, Text, TextInput, Title } from "@mantine/core";
 import { Suspense, useDeferredValue, useMemo } from "react";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import { SuspendedBanner } from "../customers/SuspendedBanner";
 import { useCustomerNames } from "../customers/useCustomerNames";
 import { ActionButton } from "../layout/ActionButton";
+import { useParameters } from "../layout/address";
 import { PlusIcon, SearchIcon } from "../layout/icons";
 import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
@@ -25,25 +26,13 @@ export function ListPage() {
   const query = useContainers();
   const { data: me } = useMe();
   const names = useCustomerNames();
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, set, clear } = useParameters();
   const [search, setSearch] = useFilterText(parameters.get("q") ?? "");
   const group = readGroup(parameters.get("state"));
   const customer = parameters.get("customer");
-  // In the address, so that a filtered list can be kept as a bookmark and is there again on the way back.
-  const filter = (name: string, value: string | null) =>
-    setParameters(
-      (before) => {
-        const next = new URLSearchParams(before);
-        if (value) next.set(name, value);
-        else next.delete(name);
-        return next;
-      },
-      { replace: true },
-    );
-
   const showAll = () => {
     setSearch("");
-    setParameters({}, { replace: true });
+    clear();
   };
 
   const whyNot = whyNoCreation(me);
@@ -70,11 +59,11 @@ export function ListPage() {
               value={search}
               onChange={(event) => {
                 setSearch(event.currentTarget.value);
-                filter("q", event.currentTarget.value);
+                set("q", event.currentTarget.value);
               }}
             />
-            {names.size > 1 && <Suspense fallback={<FilterSkeleton />}><CustomerFilter customers={names} value={customer} onChange={(next) => filter("customer", next)} /></Suspense>}
-            <Suspense fallback={<FilterSkeleton />}><GroupFilter items={items} value={group} onChange={(next) => filter("state", next === "all" ? null : next)} /></Suspense>
+            {names.size > 1 && <Suspense fallback={<FilterSkeleton />}><CustomerFilter customers={names} value={customer} onChange={(next) => set("customer", next)} /></Suspense>}
+            <Suspense fallback={<FilterSkeleton />}><GroupFilter items={items} value={group} onChange={(next) => set("state", next === "all" ? null : next)} /></Suspense>
           </Group>
           {isPartial && <Text size="sm" c="dimmed" role="status" data-testid="partial">The first {query.data.length} are here; the rest is on its way…</Text>}
           {shown.length === 0 ? (

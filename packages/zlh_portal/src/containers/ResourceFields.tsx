@@ -56,7 +56,7 @@ function SizeSlider({ field, value, least, most, usual, error, onChange }: Slide
       </Group>
       <Slider
         mt={6} min={0} max={Math.max(1, steps.length - 1)} value={indexOfStep(steps, value)} disabled={isFixed} label={null}
-        thumbProps={{ "aria-labelledby": id }} thumbValueText={formatSize(field, value)} onChange={(index) => onChange(at(index))}
+        thumbProps={{ "aria-labelledby": id, "aria-describedby": error ? `${id}-error` : undefined }} thumbValueText={formatSize(field, value)} onChange={(index) => onChange(at(index))}
       />
       <Group justify="space-between" gap="xs" mt={4} wrap="nowrap">
         <Text size="xs" c="dimmed" className="numbers">{isFixed ? "No more is allowed" : bare(field, at(0))}</Text>
@@ -65,7 +65,7 @@ function SizeSlider({ field, value, least, most, usual, error, onChange }: Slide
         )}
         <Text size="xs" c="dimmed" className="numbers">{isFixed ? "" : bare(field, at(steps.length - 1))}</Text>
       </Group>
-      {error && <Input.Error mt={4}>{error}</Input.Error>}
+      {error && <Input.Error mt={4} id={`${id}-error`}>{error}</Input.Error>}
     </div>
   );
 }

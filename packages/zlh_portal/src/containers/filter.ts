@@ -11,7 +11,7 @@ export function readGroup(text: string | null): Group {
 }
 
 /** Return the group that a container is counted in. */
-export function groupOf(status: ContainerStatus): Exclude<Group, "all"> {
+function groupOf(status: ContainerStatus): Exclude<Group, "all"> {
   switch (status.lifecycle) {
     case "error":
     case "backoff":

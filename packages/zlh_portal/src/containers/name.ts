@@ -1,6 +1,6 @@
 /** What a container may be called; pure. The API decides, this only says it while one types. */
 
-export const NAME_CHARS = 63;
+const NAME_CHARS = 63;
 
 /** Return what is wrong with a name, or null. An empty one is fine: the platform gives one then; `taken` is what else the customer has. */
 export function complainAboutName(name: string, taken: readonly string[]): string | null {

@@ -25,7 +25,8 @@ describe("the quota", () => {
   it("is told at the field that it has no room for", () => {
     const { all, fields } = findShortage([use("containers", 1, 2), use("memoryMib", 1024, 2048), use("cpu", 7, 8)], USUAL);
     expect(all).toBeNull();
-    expect(fields).toEqual({ "resources.memoryMib": "Of the quota 1 GiB is left.", "resources.cpu": "Of the quota 1 cores are left." });
+    expect(fields).toEqual({ "resources.memoryMib": "Of the quota 1 GiB is left.", "resources.cpu": "Of the quota 1 core is left." });
+    expect(findShortage([use("cpu", 7.5, 8)], USUAL).fields).toEqual({ "resources.cpu": "Of the quota 0.5 cores are left." });
   });
   it("says that no container has room", () => {
     expect(findShortage([use("containers", 3, 3)], USUAL).all).toMatch(/allows 3 containers/);

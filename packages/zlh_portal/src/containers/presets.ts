@@ -1,6 +1,6 @@
 /** Sizes by what they are good for, so that nobody has to know figures; pure. */
 import type { Limits, QuotaUse, Resources } from "../api/types";
-import { formatAmount } from "../customers/quota";
+import { formatSize } from "./sizes";
 
 export interface Preset {
   name: string;
@@ -56,7 +56,7 @@ export function findShortage(uses: readonly QuotaUse[], size: Resources): Shorta
   };
   const fields = (["cpu", "memoryMib", "diskMib"] as const).flatMap((field) => {
     const free = left(field);
-    return size[field] > free ? [[`resources.${field}`, `Of the quota ${formatAmount(field, free)} ${field === "cpu" ? "cores are" : "is"} left.`]] : [];
+    return size[field] > free ? [[`resources.${field}`, `Of the quota ${formatSize(field, free)} ${field === "cpu" && free !== 1 ? "are" : "is"} left.`]] : [];
   });
   const count = uses.find(({ name }) => name === "containers")?.quota ?? 0;
   const all = left("containers") < 1 ? `The quota allows ${count} ${count === 1 ? "container" : "containers"}, and that many are there. Delete one, or ask an operator of the platform for more.` : null;

@@ -11,7 +11,6 @@ export interface LinkRow {
   message: string | null;
   /** What a person can do about it; empty where nothing is wrong. */
   advice: string;
-  at: string | null;
 }
 
 const TITLES: Readonly<Record<string, string>> = {
@@ -37,14 +36,13 @@ const OUTAGE = "It is so for all containers. Operators see it, and nothing is lo
 /** Return one row for each link, in the order in which a request depends on them; where all lack one, why is for operators. */
 export function renderChain({ links, outages }: Pick<Proof, "links" | "outages">, isOperator: boolean): LinkRow[] {
   const away = new Set(outages.map(({ code }) => code));
-  return links.map(({ link, state, code, message, at }) => ({
+  return links.map(({ link, state, code, message }) => ({
     link,
     title: titleOfLink(link),
     state,
     word: WORDS[state],
     message: isOperator || code === null || !away.has(code) ? message : null,
     advice: adviseLink({ state, code }, away),
-    at,
   }));
 }
 

@@ -2,7 +2,7 @@
 import type { ContainerStatus, GameDetail } from "../api/types";
 import { capitalize } from "../layout/words";
 
-export const LABELS = {
+const LABELS = {
   overview: "Overview", game: "Game", mods: "Mods", processes: "Processes", terminal: "Terminal", files: "Files", metrics: "Metrics", history: "History", ports: "Ports",
   runtimes: "Runtimes", addons: "Addons", settings: "Settings",
 } as const;

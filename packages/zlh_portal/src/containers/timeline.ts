@@ -1,5 +1,6 @@
 /** The steps of provisioning as rows that can be shown; pure. */
 import type { ContainerStatus, Step } from "../api/types";
+import { percentOfShare } from "../layout/percent";
 import { formatBytes, formatDuration } from "../layout/words";
 import { isOfAddon, isOfRuntime, isOfWorkspace, isResize, titleOf } from "./stepNames";
 
@@ -12,7 +13,6 @@ export interface Row {
   /** 0 to 100, or null where it cannot be measured. */
   percent: number | null;
   message: string | null;
-  code: string | null;
   exitCode: number | null;
   output: string | null;
   /** It has not failed: what it needs is in use by another container or away, and it goes on by itself. */
@@ -55,9 +55,8 @@ export function renderRows(steps: readonly Step[], nowMs: number): Row[] {
     title: titleOf(step.name),
     state: step.state,
     duration: durationOf(step, nowMs),
-    percent: step.progress === null ? null : Math.round(Math.min(1, Math.max(0, step.progress)) * 100),
+    percent: percentOfShare(step.progress),
     message: step.message && readableBytes(step.message),
-    code: step.code,
     exitCode: step.exitCode,
     output: step.output,
     isWaiting: isWaiting(step),
@@ -68,7 +67,7 @@ export function renderRows(steps: readonly Step[], nowMs: number): Row[] {
 const WAITS = new Set(["slot_busy", "system_away"]);
 
 /** Tell whether a step waits for its turn, or for a system that is away: nothing of it has failed. */
-export function isWaiting({ code, state }: Step): boolean {
+function isWaiting({ code, state }: Step): boolean {
   return state === "pending" && code !== null && WAITS.has(code);
 }
 
@@ -81,7 +80,7 @@ export function tellTries(step: Step, nowMs: number): string {
 }
 
 /** "tried again in 12 s"; empty where that is not known. */
-export function tellNextTry({ nextTryAt, state }: Step, nowMs: number): string {
+function tellNextTry({ nextTryAt, state }: Step, nowMs: number): string {
   const at = parse(nextTryAt);
   if (at === null || state !== "failed") return "";
   const left = Math.ceil((at - nowMs) / 1000);

@@ -1,4 +1,5 @@
 /** What an e-mail address looks like, as far as the portal can tell; pure. The API decides. */
+import { hex } from "../layout/words";
 
 const MOST_CHARS = 254;
 // Letters, marks and digits of all scripts, and what else mail systems let stand before the @.
@@ -23,5 +24,5 @@ function findOdd(text: string, allowed: RegExp): string | undefined {
 
 /** What is not seen is shown by its number. */
 function show(character: string): string {
-  return /[\p{C}\p{Z}]/u.test(character) ? `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}` : character;
+  return /[\p{C}\p{Z}]/u.test(character) ? `U+${hex(character.codePointAt(0) ?? 0, 4)}` : character;
 }

@@ -2,14 +2,15 @@
 import { Button, Group, Progress, Stack, Text, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { percentOf } from "../layout/percent";
 import { Problem } from "../layout/Problem";
+import { Said } from "../layout/Said";
 import { Secret } from "../layout/Secret";
 import { isolate } from "../layout/words";
 import { cancelOperation, checksumFile, type Place } from "./calls";
 import type { FileEntry } from "../api/types";
 import { showName } from "./names";
 import { joinPath } from "./paths";
-import { percentOf } from "./operations";
 import { useOperation } from "./queries";
 import { Modal } from "../layout/Modal";
 
@@ -28,7 +29,7 @@ export function ChecksumDialog({ place, folder, entry, onClose }: { place: Place
       <Stack>
         {begun.error && <Problem error={begun.error} title="It could not be read" />}
         {operation?.state === "running" && <Progress value={percentOf(operation) ?? 100} animated aria-label="Reading the file" />}
-        {operation && operation.state !== "running" && sum === null && <Text size="sm" c="red">{operation.message ?? "It could not be read to its end."}</Text>}
+        {operation && operation.state !== "running" && sum === null && <Text size="sm" c="red"><Said text={operation.message ?? "It could not be read to its end."} /></Text>}
         {sum !== null && <Secret label="SHA-256" text={sum} testId="checksum" />}
         {sum !== null && <TextInput label="Compare with" placeholder="Paste the checksum that it should have" spellCheck={false} autoComplete="off" value={wanted} onChange={(event) => setWanted(event.currentTarget.value)} />}
         {sum !== null && wanted.trim() !== "" && <Text size="sm" role="status" c={wanted.trim().toLowerCase() === sum ? "teal" : "red"}>{wanted.trim().toLowerCase() === sum ? "They are the same." : "They differ."}</Text>}

@@ -12,7 +12,7 @@ import { showMode } from "./rights";
 import { type Order, rowsInView, scrollToRow, type SortBy, turnOrder } from "./rows";
 import { type Selection, select, type SelectionEvent } from "./selection";
 
-export const ROW_PX = 40;
+const ROW_PX = 40;
 const TYPING_MS = 900;
 const KINDS = { file: "file", dir: "folder", link: "link", other: "special file" } as const;
 const COLUMNS: readonly { by: SortBy; label: string; className?: string }[] = [

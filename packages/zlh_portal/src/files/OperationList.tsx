@@ -2,12 +2,13 @@
 import { Button, CloseButton, Group, Paper, Progress, Text } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { percentOf } from "../layout/percent";
 import { tellProblem } from "../layout/tell";
 import { cancelOperation } from "./calls";
 import type { FileOperation } from "../api/types";
 import classes from "./files.module.css";
 import { showName } from "./names";
-import { describeAmount, describeOperation, describeSkipped, percentOf } from "./operations";
+import { describeAmount, describeOperation, describeSkipped } from "./operations";
 import { isRunning, useOperations, useRefreshFiles } from "./queries";
 import { Said } from "../layout/Said";
 

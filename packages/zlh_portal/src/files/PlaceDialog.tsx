@@ -2,6 +2,8 @@
 import { Button, Group, ScrollArea, Select, Skeleton, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { asApiError } from "../api/problem";
+import { Said } from "../layout/Said";
+import { isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
 import { copyFile, extractArchive, makeFolder, moveFile, type Place } from "./calls";
 import type { FileEntry, Overwrite } from "../api/types";
@@ -41,7 +43,7 @@ export function PlaceDialog({ place, folder, kind, entries, onDone, onClose }: P
     // One after the other, so that what is refused is known by its name and nothing after it has gone.
     for (const { name } of entries) await moveFile(place, joinPath(folder, name), joinPath(to, name), overwrite === "replace");
   });
-  const what = entries.length === 1 && first ? showName(first.name) : countEntries(entries);
+  const what = entries.length === 1 && first ? isolate(showName(first.name)) : countEntries(entries);
   const isInto = target !== null && kind !== "extract" && entries.some(({ kind: is, name }) => is === "dir" && isWithin(target, joinPath(folder, name)));
   const problem = target === null ? "That leads out of this root." : isInto ? "A folder cannot be put into itself." : kind === "move" && target === folder ? "It is there already." : null;
   const label = kind === "copy" ? "As" : "Into the folder";
@@ -95,7 +97,7 @@ function FolderPicker({ place, path, onPick }: { place: Place; path: string; onP
       </Group>
       <ScrollArea.Autosize mah={148} type="auto">
         {query.isPending && <Skeleton h={28} role="status" aria-label="Loading the folder" />}
-        {query.error && <Text size="xs" c="dimmed">{asApiError(query.error).code === "path_not_found" ? "There is no such folder yet." : asApiError(query.error).detail}</Text>}
+        {query.error && <Text size="xs" c="dimmed">{asApiError(query.error).code === "path_not_found" ? "There is no such folder yet." : <Said text={asApiError(query.error).detail} />}</Text>}
         {query.data && folders.length === 0 && <Text size="xs" c="dimmed">There is none in it.</Text>}
         <Group gap={4}>
           {folders.map(({ name }) => <Button key={name} size="compact-xs" variant="default" maw="100%" onClick={() => onPick(joinPath(path, name))}><bdi>{showName(name)}</bdi></Button>)}

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, type SyntheticEvent, useState } from "react";
 import { Link } from "react-router";
 import { Problem } from "../layout/Problem";
-import { formatBytes } from "../layout/words";
+import { formatBytes, showUnseen } from "../layout/words";
 import { renderAddress } from "./address";
 import { type Place, searchFiles, type SearchWish } from "./calls";
 import type { FoundFile } from "../api/types";
@@ -78,7 +78,7 @@ function Found({ place, file }: { place: Place; file: FoundFile }) {
         {file.kind === "file" && <Text size="xs" c="dimmed" className="numbers" style={{ whiteSpace: "nowrap" }}>{formatBytes(file.size)}</Text>}
       </Group>
       {file.lines.map(({ number, text }) => (
-        <Link key={number} to={to(number)} className={classes["line"] ?? ""}><Text span inherit c="dimmed">{String(number).padStart(5)}  </Text>{text}</Link>
+        <Link key={number} to={to(number)} className={classes["line"] ?? ""}><Text span inherit c="dimmed">{String(number).padStart(5)}  </Text><bdi>{showUnseen(text)}</bdi></Link>
       ))}
     </li>
   );

@@ -4,7 +4,7 @@ import { parseAddress, renderAddress } from "./address";
 import { findAbsence } from "./availability";
 import type { FileEntry } from "../api/types";
 import { byteLength, findNameProblem, isArchive, renderOtherName, showName, splitEnding } from "./names";
-import { describeAmount, describeOperation, percentOf } from "./operations";
+import { describeAmount, describeOperation } from "./operations";
 import { crumbsOf, isWithin, joinPath, nameOf, parentOf, renderOtherPath, resolvePath } from "./paths";
 import { showMode, toggleRight } from "./rights";
 import { describeRoom } from "./room";
@@ -115,9 +115,6 @@ it("says why there are no files to see", () => {
 
 it("tells how far work is and what it came to", () => {
   expect(describeOperation({ kind: "extract", state: "running", path: "a/world.zip" })).toBe("Extracting \u2068world.zip\u2069");
-  expect(percentOf({ doneBytes: 50, totalBytes: 200 })).toBe(25);
-  expect(percentOf({ doneBytes: 500, totalBytes: 200 })).toBe(100);
-  expect(percentOf({ doneBytes: 5, totalBytes: null })).toBeNull();
   expect(describeAmount({ state: "running", doneBytes: 1024, doneFiles: 3, totalBytes: 2048, result: null })).toBe("3 files · 1 KiB of 2 KiB");
 });
 

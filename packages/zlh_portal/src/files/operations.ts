@@ -26,11 +26,6 @@ export function describeOperation({ kind, state, path }: Pick<FileOperation, "ki
   }
 }
 
-/** Return how far it is, 0 to 100; null where nobody knows how much there is. */
-export function percentOf({ doneBytes, totalBytes }: Pick<FileOperation, "doneBytes" | "totalBytes">): number | null {
-  return totalBytes === null || totalBytes <= 0 ? null : Math.round(100 * Math.min(1, Math.max(0, doneBytes / totalBytes)));
-}
-
 /** "12 files · 3.4 MiB of 8 MiB"; of what is done: what it came to. */
 export function describeAmount({ state, doneBytes, doneFiles, totalBytes, result }: Pick<FileOperation, "state" | "doneBytes" | "doneFiles" | "totalBytes" | "result">): string {
   if (state === "done" && result) {

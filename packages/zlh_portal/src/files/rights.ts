@@ -9,7 +9,7 @@ export function parseMode(mode: string): number {
 }
 
 /** Return a mode in four octal digits. */
-export function renderMode(bits: number): string {
+function renderMode(bits: number): string {
   return (bits & 0o7777).toString(8).padStart(4, "0");
 }
 

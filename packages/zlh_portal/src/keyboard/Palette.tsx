@@ -5,6 +5,7 @@ import "@mantine/spotlight/styles.css";
 import { type KeyboardEvent, useEffect, useState } from "react";
 import { useNavigate } from "react-router";
 import { useContainers, usePower } from "../containers/queries";
+import { useGame } from "../games/queries";
 import { SearchIcon } from "../layout/icons";
 import { rightsOn } from "../session/permissions";
 import { useMe, useSignOut } from "../session/session";
@@ -29,7 +30,8 @@ export function Palette({ vmid, onKeys, onClose }: Props) {
   useEffect(() => spotlight.open(), [spotlight]);
   // Of the list, so that the page may change below while somebody types.
   const here = items.find((item) => item.vmid === vmid);
-  const acts = here ? actsFor(here, rightsOn(me, here)) : [];
+  const { data: game } = useGame(here);
+  const acts = here ? actsFor(here, rightsOn(me, here), game?.mods) : [];
   const shown = rank([...acts, ...containersAsCommands(items), ...pagesFor(me ?? undefined), ...OF_THE_PORTAL], search);
   // The library marks the first one in the list as it was when the key came; what has changed since has no mark.
   const takeFirst = (event: KeyboardEvent) => {

@@ -29,6 +29,10 @@ describe("pagesFor", () => {
     expect(pagesFor(sampleMe({ permissions: ["platform:view"] })).some(({ group }) => group === "Platform")).toBe(true);
     expect(pagesFor(sampleMe({ permissions: [] })).some(({ group }) => group === "Platform")).toBe(false);
   });
+  it("finds a page by its name and by what is done there", () => {
+    const pages = pagesFor(sampleMe({ permissions: ["platform:view"] }));
+    for (const search of ["catalog platform", "promote"]) expect(rank(pages, search)[0]?.deed).toEqual({ go: "/platform/catalog" });
+  });
 });
 
 describe("actsFor", () => {
@@ -38,6 +42,12 @@ describe("actsFor", () => {
     expect(labels(sampleStatus({ power: "on" }), ALL)).not.toContain("Start");
   });
   it("offers no more than one may", () => expect(labels(sampleStatus(), { ...ALL, power: false })).not.toContain("Stop"));
+  it("leads to the mods of a server that takes any, by the game's word and by ours", () => {
+    const game = sampleStatus({ kind: "game", vmid: 101 });
+    const found = rank(actsFor(game, ALL, { folder: "plugins", loaders: ["paper"], title: "plugins" }), "mods");
+    expect(found.map(({ label, deed }) => [label, deed])).toEqual([["Plugins", { go: "/containers/101/mods" }]]);
+    expect(labels(game, ALL, null)).not.toContain("Mods");
+  });
   it("opens what has an address alone", () => {
     expect(labels(sampleStatus({ url: null }), ALL)).not.toContain("Open in a new tab");
     expect(labels(sampleStatus({ url: "https://dev-101.example.com" }), ALL)).toContain("Open in a new tab");

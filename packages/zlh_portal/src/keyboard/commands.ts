@@ -1,5 +1,5 @@
 /** What the palette offers, and in which order; pure. */
-import type { ContainerStatus } from "../api/types";
+import type { ContainerStatus, GameDetail } from "../api/types";
 import { isolate } from "../layout/words";
 import { type Rights, whyNot } from "../session/permissions";
 import type { Me } from "../api/types";
@@ -47,7 +47,7 @@ export function pagesFor(me: Me | undefined): Command[] {
           command("Platform", "Nodes", { go: "/platform/nodes" }, { words: "hosts machines memory disk full maintenance" }),
           command("Platform", "Journal", { go: "/platform/journal" }, { words: "steps attempts failed failures retries" }),
           command("Platform", "Agents", { go: "/platform/agents" }, { words: "versions roll-out rollout update" }),
-          command("Platform", "Promote versions", { go: "/platform/catalog" }, { words: "catalog demote default candidate stable publish" }),
+          command("Platform", "Catalog of the platform", { go: "/platform/catalog" }, { words: "versions promote demote default candidate stable publish" }),
           command("Platform", "Edge", { go: "/platform/edge" }, { words: "traefik dns routes" }),
           command("Platform", "All customers", { go: "/platform/customers" }),
           command("Platform", "All users", { go: "/platform/users" }),
@@ -57,13 +57,13 @@ export function pagesFor(me: Me | undefined): Command[] {
   return [...pages, ...people, ...platform];
 }
 
-/** Return what there is to do about the container whose page is shown. */
-export function actsFor(status: ContainerStatus, rights: Rights): Command[] {
+/** Return what there is to do about the container whose page is shown; of a server that takes mods there are those too, once that is known. */
+export function actsFor(status: ContainerStatus, rights: Rights, mods?: GameDetail["mods"]): Command[] {
   const group = isolate(status.name);
   const offers = offerPower(status);
   const powers: readonly [Power, string][] = [["start", "Start"], ["restart", "Restart"], ["stop", "Stop"]];
   return [
-    ...tabsOf(status, undefined).map(({ tab, label }) => command(group, label, { go: `/containers/${status.vmid}${tab === "overview" ? "" : `/${tab}`}` })),
+    ...tabsOf(status, mods).map(({ tab, label }) => command(group, label, { go: `/containers/${status.vmid}${tab === "overview" ? "" : `/${tab}`}` }, { words: tab })),
     ...(rights.power ? powers.filter(([wish]) => offers[wish]).map(([wish, label]) => command(group, label, { power: wish }, { words: "power" })) : []),
     ...(status.url === null ? [] : [command(group, "Open in a new tab", { open: status.url }, { hint: status.hostname })]),
   ];

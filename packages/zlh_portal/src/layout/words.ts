@@ -21,7 +21,7 @@ export function formatAgo(thenMs: number, nowMs: number): string {
   return days === 1 ? "yesterday" : `${days} days ago`;
 }
 
-/** "in 5 min", "in 3 h", "in 6 days", "tomorrow"; "over" once it has come. */
+/** "in a minute", "in 5 min", "in 25 h", "in 6 days", "in 2 years"; "over" once it has come. */
 export function formatUntil(thenMs: number, nowMs: number): string {
   const s = (thenMs - nowMs) / 1000;
   if (s <= 0) return "over";

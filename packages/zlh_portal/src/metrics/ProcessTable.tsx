@@ -1,6 +1,7 @@
 /** What each process and terminal uses now. */
 import { Paper, Table, Text } from "@mantine/core";
 import type { ProcessMetrics } from "../api/types";
+import { Name } from "../layout/Name";
 import { formatFigure, type Unit } from "./units";
 
 export function ProcessTable({ processes }: { processes: readonly ProcessMetrics[] }) {
@@ -30,7 +31,7 @@ function Row({ process: { name, kind, usage } }: { process: ProcessMetrics }) {
   ];
   return (
     <Table.Tr>
-      <Table.Td maw={220} style={{ overflowWrap: "anywhere" }}>{name}{kind === "terminal" && <Text span size="xs" c="dimmed"> terminal</Text>}</Table.Td>
+      <Table.Td maw={220} style={{ overflowWrap: "anywhere" }}><Name text={name} />{kind === "terminal" && <Text span size="xs" c="dimmed"> terminal</Text>}</Table.Td>
       {cells.map(([value, unit], i) => <Table.Td key={i} ta="right" style={{ whiteSpace: "nowrap" }}>{value === null ? "–" : formatFigure(value, unit)}</Table.Td>)}
     </Table.Tr>
   );

@@ -4,6 +4,7 @@ import { useState } from "react";
 import type { ChangeProgress, ContainerStatus, ModSeen, ModsReport } from "../api/types";
 import { usePower } from "../containers/queries";
 import { Name } from "../layout/Name";
+import { percentOf } from "../layout/percent";
 import { Problem } from "../layout/Problem";
 import rows from "../layout/rows.module.css";
 import { Section } from "../layout/Section";
@@ -16,7 +17,7 @@ import { useRights } from "../session/session";
 import { type Asked, PlanModal } from "./PlanModal";
 import { type Switch, useChangeProgress, useIdentifyMods, useMods, useRollBackMods, useSwitchMod, useVerifyMods } from "./queries";
 import { SearchSection } from "./SearchSection";
-import { describeCondition, lastChange, NOTHING, percentOf, whoNeeds } from "./words";
+import { describeCondition, lastChange, NOTHING, whoNeeds } from "./words";
 import { Said } from "../layout/Said";
 
 export function ModsTab({ status }: { status: ContainerStatus }) {
@@ -59,7 +60,7 @@ function RestartDue({ status }: { status: ContainerStatus }) {
 }
 
 function Underway({ progress: { state, doneBytes, totalBytes, message, code }, onClose }: { progress: ChangeProgress; onClose: () => void }) {
-  const percent = percentOf(doneBytes, totalBytes);
+  const percent = percentOf({ doneBytes, totalBytes });
   if (state === "failed") return <Alert color="red" title="The change was not made; nothing of it is there" withCloseButton onClose={onClose}><Said text={message ?? code ?? "The agent has not said why."} /></Alert>;
   if (state === "done") return <Alert color="teal" withCloseButton onClose={onClose} role="status">The change is made.</Alert>;
   return <Alert color="gray" role="status" title="A change is being made"><Progress value={percent ?? 100} animated={percent === null} aria-label="How far it is" /><Text size="xs" mt={4} className="numbers">{message === null ? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}` : <Said text={message} />}</Text></Alert>;

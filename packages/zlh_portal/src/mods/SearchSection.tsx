@@ -8,6 +8,7 @@ import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
 import rows from "../layout/rows.module.css";
 import { Section } from "../layout/Section";
+import { isolateOdd, sayBriefly } from "../layout/words";
 import { useModSearch } from "./queries";
 
 export function SearchSection({ vmid, mayChange, onInstall }: { vmid: number; mayChange: boolean; onInstall: (found: FoundMod) => void }) {
@@ -26,8 +27,8 @@ export function SearchSection({ vmid, mayChange, onInstall }: { vmid: number; ma
         {found.data?.items.map((item) => (
           <li key={item.projectId}>
             <Group justify="space-between" gap="xs" py={8} wrap="nowrap">
-              <div style={{ minWidth: 0 }}><Text size="sm" fw={600}><Name text={item.title} /> <Text span size="xs" c="dimmed">by <Name text={item.author} />, fetched {item.downloads.toLocaleString("en")} times</Text></Text><Text size="xs" c="dimmed" lineClamp={2}>{item.description}</Text></div>
-              {item.isInstalled ? <Badge variant="light" flex="none">Installed</Badge> : mayChange && <Button size="compact-sm" variant="light" flex="none" aria-label={`Install ${item.title}`} onClick={() => onInstall(item)}>Install</Button>}
+              <div style={{ minWidth: 0 }}><Text size="sm" fw={600}><Name text={item.title} /> <Text span size="xs" c="dimmed">by <Name text={item.author} />, fetched {item.downloads.toLocaleString("en")} times</Text></Text><Text size="xs" c="dimmed" lineClamp={2}><bdi>{sayBriefly(item.description)}</bdi></Text></div>
+              {item.isInstalled ? <Badge variant="light" flex="none">Installed</Badge> : mayChange && <Button size="compact-sm" variant="light" flex="none" aria-label={`Install ${isolateOdd(item.title)}`} onClick={() => onInstall(item)}>Install</Button>}
             </Group>
           </li>
         ))}

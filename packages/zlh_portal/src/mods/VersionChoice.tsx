@@ -22,7 +22,7 @@ export function VersionChoice({ vmid, project, installed, value, onChange }: Pro
   const options = within.map((version) => ({ value: version.versionId, label: describeOffered(version, version.versionId === installed), disabled: version.trouble !== null }));
   return (
     <Stack gap="sm">
-      <Input.Wrapper label="Channel" description="How finished a version must be, by the word of its author.">
+      <Input.Wrapper label="Channel" labelElement="div" description="How finished a version must be, by the word of its author.">
         <SegmentedControl
           fullWidth mt={4} aria-label="Channel" data-testid="mod-channel" value={value.channel} data={CHANNELS.map((channel) => ({ value: channel, label: capitalize(channel) }))}
           onChange={(channel) => onChange({ channel: CHANNELS.find((each) => each === channel) ?? "release", versionId: null })}

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { ModSeen, ModsReport, OfferedVersion, PlannedMod } from "../api/types";
 import { sampleStatus } from "../containers/sample";
 import { tabsOf } from "../containers/tabs";
-import { adviseProblem, changesOf, describeCondition, describeLine, describeOffered, lastChange, NOTHING, percentOf, versionsWithin, whoNeeds, wishFor } from "./words";
+import { adviseProblem, changesOf, describeCondition, describeLine, describeOffered, lastChange, NOTHING, versionsWithin, whoNeeds, wishFor } from "./words";
 
 function line(more: Partial<PlannedMod> = {}): PlannedMod {
   return { projectId: "P1", title: "Lithium", act: "install", before: null, after: "0.2", channel: "release", size: 2048, neededBy: [], ...more };
@@ -42,10 +42,6 @@ describe("mods", () => {
     const change = (id: string, at: string): ModsReport["changes"][number] => ({ id, at, actor: "u", reason: "", acts: [], before: [], isRollback: false });
     const [old, young] = [change("1", "2026-01-01T00:00:00Z"), change("2", "2026-01-02T00:00:00Z")];
     expect([lastChange({ changes: [old, young] })?.id, lastChange({ changes: [young, old] })?.id, lastChange({ changes: [] })]).toEqual(["2", "2", null]);
-  });
-
-  it("are as far as their bytes, where any are to be fetched", () => {
-    expect([percentOf(5, 10), percentOf(0, 0), percentOf(20, 10)]).toEqual([50, null, 100]);
   });
 
   it("have a tab where the server takes any, by the name that the game has for them", () => {

@@ -42,11 +42,6 @@ export function lastChange({ changes }: Pick<ModsReport, "changes">): ModsReport
   return changes.reduce<ModsReport["changes"][number] | null>((last, change) => (last === null || Date.parse(change.at) >= Date.parse(last.at) ? change : last), null);
 }
 
-/** Return how far a change is, in per cent; null where that is not known. */
-export function percentOf(doneBytes: number, totalBytes: number): number | null {
-  return totalBytes > 0 ? Math.min(100, Math.round((doneBytes / totalBytes) * 100)) : null;
-}
-
 /** The safest first; each takes what is safer, too. */
 export const CHANNELS: readonly ReleaseChannel[] = ["release", "beta", "alpha"];
 

@@ -2,7 +2,7 @@
 import { Button, Group, Paper, Skeleton, Stack, Table, Text, TextInput, UnstyledButton } from "@mantine/core";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { useLayoutEffect, useRef, useState } from "react";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import type { ContainerStatus } from "../api/types";
 import { CustomerFilter } from "../containers/CustomerFilter";
 import { filterContainers, ofCustomer, readGroup } from "../containers/filter";
@@ -11,6 +11,7 @@ import { useContainers, useIsPartial } from "../containers/queries";
 import { useFilterText } from "../containers/useFilterText";
 import { ConnectionBadge, StateBadge } from "../containers/StateBadge";
 import { useCustomerNames } from "../customers/useCustomerNames";
+import { useParameters } from "../layout/address";
 import { SearchIcon } from "../layout/icons";
 import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
@@ -27,17 +28,9 @@ const COLUMN_COUNT = Object.keys(COLUMNS).length;
 export function ContainersTab() {
   const query = useContainers();
   const names = useCustomerNames();
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, set, clear } = useParameters();
   const isPartial = useIsPartial();
   const [text, setText] = useFilterText(parameters.get("q") ?? "");
-  const choose = (name: string, value: string | null) => {
-    setParameters((before) => {
-      const next = new URLSearchParams(before);
-      if (value) next.set(name, value);
-      else next.delete(name);
-      return next;
-    }, { replace: true });
-  };
   if (query.isPending) return <Stack gap="xs" role="status" aria-label="Loading the containers"><Skeleton h={36} /><Skeleton h={240} /></Stack>;
   const customer = parameters.get("customer");
   const group = readGroup(parameters.get("state"));
@@ -55,15 +48,15 @@ export function ContainersTab() {
               value={text}
               onChange={(event) => {
                 setText(event.currentTarget.value);
-                choose("q", event.currentTarget.value);
+                set("q", event.currentTarget.value);
               }}
             />
-            <CustomerFilter customers={names} value={customer} onChange={(next) => choose("customer", next)} />
-            <GroupFilter items={ofOne} value={group} onChange={(next) => choose("state", next === "all" ? null : next)} />
+            <CustomerFilter customers={names} value={customer} onChange={(next) => set("customer", next)} />
+            <GroupFilter items={ofOne} value={group} onChange={(next) => set("state", next === "all" ? null : next)} />
           </Group>
           <Text size="sm" c="dimmed" role="status" className="numbers" data-testid="counted">{sayCount(found.length, query.data.length, isPartial)}</Text>
-          {found.length > 0 && <ContainerTable items={found} names={names} order={order} onOrder={(column) => choose("sort", writeOrder(turn(order, column)))} />}
-          {found.length === 0 && <Nothing hasAny={query.data.length > 0} onShowAll={() => { setText(""); setParameters({}, { replace: true }); }} />}
+          {found.length > 0 && <ContainerTable items={found} names={names} order={order} onOrder={(column) => set("sort", writeOrder(turn(order, column)))} />}
+          {found.length === 0 && <Nothing hasAny={query.data.length > 0} onShowAll={() => { setText(""); clear(); }} />}
         </>
       )}
     </Stack>

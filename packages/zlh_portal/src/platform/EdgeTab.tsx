@@ -5,12 +5,13 @@ import { Link } from "react-router";
 import type { EdgeStatus } from "../api/types";
 import containerClasses from "../containers/containers.module.css";
 import { useServerNow } from "../layout/clock";
+import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
 import { COLOUR_OF, type Tone } from "../layout/tone";
-import { describeCertificateEnd, judgeEdge, nameCertificate, nameFault, tellLook } from "./edge";
+import { countRecords, describeCertificateEnd, judgeEdge, nameCertificate, nameFault, tellLook } from "./edge";
 import classes from "./platform.module.css";
 import { useEdge } from "./queries";
 
@@ -57,7 +58,7 @@ function Faults({ edge: { faults, faultsLeftOut, faultCounts } }: { edge: EdgeSt
       <ul className={classes["list"]} data-testid="edge-faults">
         {faults.map(({ vmid, name, faults: words }) => (
           <li key={vmid} className={classes["item"]}>
-            <div className={classes["what"]}><Link className={classes["link"]} to={`/containers/${vmid}`}>{name}</Link><Text size="xs" c="dimmed" fw={400} className="numbers">{vmid}</Text></div>
+            <div className={classes["what"]}><Link className={classes["link"]} to={`/containers/${vmid}`}><Name text={name} /></Link><Text size="xs" c="dimmed" fw={400} className="numbers">{vmid}</Text></div>
             <Text size="sm" className={classes["text"]}>{words.map(nameFault).join(", ")}</Text>
           </li>
         ))}
@@ -108,7 +109,7 @@ function Certificates({ edge: { certificates } }: { edge: EdgeStatus }) {
             <div className={classes["what"]}>{nameCertificate(shown)}</div>
             <div className={classes["text"]}>
               <ToneBadge words={describeCertificateEnd(shown, now)} testId="certificate-end" />
-              <Text size="xs" c="dimmed" component="div">by {shown.certificate.issuer} · {shown.hosts === 1 ? shown.example : `${shown.hosts} hosts`} · seen <TimeAgo time={shown.seenAt} /></Text>
+              <Text size="xs" c="dimmed" component="div">by <Name text={shown.certificate.issuer} /> · {shown.hosts === 1 ? shown.example : `${shown.hosts} hosts`} · seen <TimeAgo time={shown.seenAt} /></Text>
             </div>
           </li>
         ))}
@@ -127,7 +128,7 @@ function Providers({ edge: { providers } }: { edge: EdgeStatus }) {
             <div className={classes["what"]}>{name}<Text size="xs" c="dimmed" fw={400}>{kind} · {zone}</Text></div>
             <div className={classes["text"]}>
               <State isGood={isReachable && trouble === null} good="answers" bad={isReachable ? "in trouble" : "away"} testId={`provider-${name}`} />
-              <Text size="xs" c="dimmed" component="div" className="numbers">{records ?? "no"} records, looked at <TimeAgo time={surveyedAt} /></Text>
+              <Text size="xs" c="dimmed" component="div" className="numbers">{countRecords(records)}, looked at <TimeAgo time={surveyedAt} /></Text>
               {trouble && <Text size="sm">{trouble}</Text>}
             </div>
           </li>

@@ -1,8 +1,9 @@
 /** What was tried for containers, step by step, and how each try ended; what is asked for stands in the address. */
 import { Autocomplete, Button, Code, Group, Paper, Select, Skeleton, Stack, Text, TextInput } from "@mantine/core";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import type { AttemptOutcome, StepAttempt } from "../api/types";
 import { PLATFORM_STEPS, titleOf } from "../containers/stepNames";
+import { useParameters } from "../layout/address";
 import { LoadMore } from "../layout/LoadMore";
 import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
@@ -14,31 +15,24 @@ import classes from "./platform.module.css";
 import { Said } from "../layout/Said";
 
 export function JournalTab() {
-  const [parameters, setParameters] = useSearchParams();
+  const { parameters, set, clear } = useParameters();
   const asked = readAsked(parameters);
   const query = useJournal(asked);
   const attempts = query.data?.pages.flatMap(({ items }) => items) ?? [];
-  const choose = (name: keyof Asked, value: string | null) =>
-    setParameters((before) => {
-      const next = new URLSearchParams(before);
-      if (value) next.set(name, value);
-      else next.delete(name);
-      return next;
-    }, { replace: true });
   return (
     <Stack gap="md">
       <Text c="dimmed" size="sm">Each try of each step, of all containers, as it ends. A step that failed is tried again by itself; here stands what the next try would hide.</Text>
-      <Filters asked={asked} codes={codesOf(attempts)} onChoose={choose} />
+      <Filters asked={asked} codes={codesOf(attempts)} onChoose={set} />
       {query.error && <Problem error={query.error} title={query.data ? "What is shown may be old" : "The journal cannot be read"} onRetry={() => void query.refetch()} />}
       {query.isPending && <Stack gap="xs" role="status" aria-label="Loading the journal">{[0, 1, 2, 3, 4].map((row) => <Skeleton key={row} h={48} />)}</Stack>}
       {attempts.length > 0 && (
         <Paper p={0}>
           <ol className={classes["list"]} aria-label="Tries of steps" data-testid="journal">
-            {attempts.map((attempt) => <AttemptRow key={attempt.id} attempt={attempt} onChoose={choose} />)}
+            {attempts.map((attempt) => <AttemptRow key={attempt.id} attempt={attempt} onChoose={set} />)}
           </ol>
         </Paper>
       )}
-      {query.data && attempts.length === 0 && <Nothing isAny={parameters.size > 0} onClear={() => setParameters({}, { replace: true })} />}
+      {query.data && attempts.length === 0 && <Nothing isAny={parameters.size > 0} onClear={clear} />}
       <LoadMore query={query} label="Load older tries" />
     </Stack>
   );

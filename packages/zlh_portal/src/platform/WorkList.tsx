@@ -4,7 +4,10 @@ import { Link } from "react-router";
 import type { WorkItem } from "../api/types";
 import { titleOf } from "../containers/stepNames";
 import { useServerNow } from "../layout/clock";
+import { Name } from "../layout/Name";
+import { Said } from "../layout/Said";
 import { ToneBadge } from "../layout/ToneBadge";
+import { isolateOdd } from "../layout/words";
 import classes from "./platform.module.css";
 import { countDown, describeWork } from "./standing";
 
@@ -29,15 +32,15 @@ function WorkRow({ item, now }: { item: WorkItem; now: number }) {
   return (
     <li className={classes["work"]} data-testid={`work-${item.vmid}`}>
       <div className={classes["text"]}>
-        <Link to={`/containers/${item.vmid}`} className={classes["link"] ?? ""}>{item.name}</Link>
+        <Link to={`/containers/${item.vmid}`} className={classes["link"] ?? ""}><Name text={item.name} /></Link>
         <Text size="xs" c="dimmed" className="numbers">{item.vmid}{item.isDeleting && " · being deleted"}</Text>
       </div>
       <div><ToneBadge words={describeWork(item)} testId="work-state" /></div>
       <div className={classes["text"]}>
-        {item.step && <Text size="sm" fw={600}>{titleOf(item.step)}</Text>}
-        <Text size="sm">{item.message ?? (item.waitingFor === null ? "" : `Waits for its turn at ${item.waitingFor}.`)}</Text>
+        {item.step && <Text size="sm" fw={600}><Name text={titleOf(item.step)} /></Text>}
+        <Text size="sm">{item.message !== null ? <Said text={item.message} /> : item.waitingFor !== null && <>Waits for its turn at <Name text={item.waitingFor} />.</>}</Text>
         {(item.code !== null || item.attempts > 0) && (
-          <Text size="xs" c="dimmed" className="numbers">{[item.code, item.attempts > 0 ? `failed ${item.attempts} ${item.attempts === 1 ? "time" : "times"}` : null].filter((fact) => fact !== null).join(" · ")}</Text>
+          <Text size="xs" c="dimmed" className="numbers">{[item.code === null ? null : isolateOdd(item.code), item.attempts > 0 ? `failed ${item.attempts} ${item.attempts === 1 ? "time" : "times"}` : null].filter((fact) => fact !== null).join(" · ")}</Text>
         )}
       </div>
       <Text size="sm" ta="end" className="numbers" data-testid="next-try">{next ?? ""}</Text>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { EdgeStatus, ShownCertificate } from "../api/types";
-import { describeCertificateEnd, judgeEdge, nameCertificate, nameFault, tellLook } from "./edge";
+import { countRecords, describeCertificateEnd, judgeEdge, nameCertificate, nameFault, tellLook } from "./edge";
 
 const LOOKED_AT = "2026-01-01T00:00:00Z";
 const NOW = Date.parse(LOOKED_AT) + 1000;
@@ -53,5 +53,7 @@ describe("a certificate", () => {
     expect(describeCertificateEnd(shown(), NOW)).toMatchObject({ tone: "good", label: "ends in 59 days" });
   });
 });
+
+it.each([[null, "no records"], [0, "no records"], [1, "one record"], [12, "12 records"]])("%s DNS records read as %s", (records, words) => expect(countRecords(records)).toBe(words));
 
 it("keeps a fault that it does not know", () => expect(nameFault("moon_fell")).toBe("moon fell"));

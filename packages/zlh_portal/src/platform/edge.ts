@@ -20,7 +20,7 @@ export function nameFault(fault: string): string {
   return FAULTS[fault] ?? fault.replaceAll("_", " ");
 }
 
-export function nameOutage(code: string): string {
+function nameOutage(code: string): string {
   return OUTAGES[code] ?? code.replaceAll("_", " ");
 }
 
@@ -52,6 +52,11 @@ function findTrouble({ certificates, files, providers, proxy }: EdgeStatus): str
 export function tellLook({ containers, asked, tookS }: EdgeStatus): string {
   const whole = containers === 1 ? "one container" : `${containers} containers`;
   return `all routes of ${whole}, ${asked || "none"} of them by name${tookS === null ? "" : `, in ${formatDuration(tookS * 1000)}`}`;
+}
+
+/** "one record", "12 records"; "no records" also where nobody could count them. */
+export function countRecords(records: number | null): string {
+  return records === 1 ? "one record" : `${records || "no"} records`;
 }
 
 export function describeCertificateEnd({ certificate, isDue }: ShownCertificate, nowMs: number): Words {

@@ -5,7 +5,7 @@ import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
 import type { AuditStatus, DecideVersion } from "../api/types";
 
-export const AUDIT = ["audit"] as const;
+const AUDIT = ["audit"] as const;
 const POLL_MS = 3_000;
 const PUBLISHED = ["published"] as const;
 const PUBLISHED_MS = 15_000;

@@ -36,7 +36,7 @@ export function groupFindings(findings: readonly Finding[]): Group[] {
   return [...groups.values()].sort((a, b) => RANK.indexOf(a.tone) - RANK.indexOf(b.tone));
 }
 
-export function toneOf({ severity }: Finding): Tone {
+function toneOf({ severity }: Finding): Tone {
   return SEVERITIES[severity] ?? "warn";
 }
 
@@ -78,7 +78,7 @@ export function staleAfterMs(everyS: number): number {
 }
 
 /** The systems that should have answered and did not. That there is no DNS provider is told, and is no trouble. */
-export function troublesOf({ parts }: AuditReport): AuditReport["parts"] {
+function troublesOf({ parts }: AuditReport): AuditReport["parts"] {
   return parts.filter(({ name, trouble }) => trouble !== null && name !== "records");
 }
 

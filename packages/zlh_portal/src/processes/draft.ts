@@ -30,7 +30,7 @@ export interface Draft {
   signal: ProcessPolicy["stop"]["signal"];
   stopGrace: string;
   probe: "none" | Probe["kind"];
-  // Of a line of the output that is asked for whole, the port that is pinged besides; kept as it is, since no field shows it.
+  // The one that is asked; where a line of the output is waited for, the one that is pinged besides, or none.
   probePort: string;
   probePath: string;
   probePattern: string;

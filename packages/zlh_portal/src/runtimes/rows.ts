@@ -64,7 +64,7 @@ function pendingRow(pending: PendingRuntime, there: Row | null, steps: readonly 
 }
 
 /** Return what the catalog says of a version, while it offers it. */
-export function findOffer(offers: readonly RuntimeOffer[], name: string, version: string): RuntimeVersionOffer | null {
+function findOffer(offers: readonly RuntimeOffer[], name: string, version: string): RuntimeVersionOffer | null {
   return offers.find((offer) => offer.name === name)?.versions.find((entry) => entry.version === version) ?? null;
 }
 
@@ -90,7 +90,7 @@ export function signatureOf(status: Pick<ContainerStatus, "specGeneration" | "ru
 }
 
 /** Tell whether a step is one that the agent takes for a runtime. */
-export function isOfRuntimes({ name }: Pick<Step, "name">): boolean {
+function isOfRuntimes({ name }: Pick<Step, "name">): boolean {
   return /^(install|remove)-/.test(name);
 }
 

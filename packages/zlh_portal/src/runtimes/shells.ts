@@ -21,7 +21,7 @@ const MODES: Readonly<Record<string, string>> = {
 };
 
 /** Return the kind of shell in words. */
-export function nameMode(mode: string): string {
+function nameMode(mode: string): string {
   return MODES[mode] ?? mode;
 }
 

@@ -1,6 +1,7 @@
 /** How far something is that moves bytes, in words; pure. The figures are an agent's: they may be anything. */
-import type { Step, Transfer } from "../api/types";
+import type { Step } from "../api/types";
 import { isRemoval } from "../containers/stepNames";
+import { percentOf, percentOfShare } from "../layout/percent";
 import { capitalize, formatBytes, formatDuration } from "../layout/words";
 
 const STAGES: Readonly<Record<string, string>> = {
@@ -32,22 +33,14 @@ export interface Told {
 export function tellTransfer(step: Pick<Step, "name" | "state" | "progress" | "transfer">): Told {
   const { transfer } = step;
   const waiting = step.state === "pending" ? "Waiting for its turn" : isRemoval(step.name) ? "Removing" : "Installing";
-  if (!transfer) return { stage: waiting, percent: percentOf(step.progress), bytes: "", rate: null, left: null };
+  if (!transfer) return { stage: waiting, percent: percentOfShare(step.progress), bytes: "", rate: null, left: null };
   return {
     stage: nameStage(transfer.stage),
-    percent: percentOf(shareOf(transfer) ?? step.progress),
+    percent: percentOf(transfer) ?? percentOfShare(step.progress),
     bytes: transfer.totalBytes > 0 ? `${formatBytes(transfer.doneBytes)} of ${formatBytes(transfer.totalBytes)}` : "",
     rate: transfer.bytesPerS === null ? null : `${formatBytes(Math.round(transfer.bytesPerS))}/s`,
     left: transfer.leftS === null ? null : `${formatDuration(transfer.leftS * 1000)} left`,
   };
-}
-
-function shareOf({ doneBytes, totalBytes }: Transfer): number | null {
-  return totalBytes > 0 ? doneBytes / totalBytes : null;
-}
-
-function percentOf(share: number | null): number | null {
-  return share === null ? null : Math.round(Math.min(1, Math.max(0, share)) * 100);
 }
 
 /** Return a stage in words, also of one that this version has never heard of. */

@@ -4,7 +4,7 @@ import { Button, Group, Stack, Text } from "@mantine/core";
 import { useEffect, useEffectEvent, useRef } from "react";
 import { isolate } from "../../layout/words";
 import { showName } from "../names";
-import { basics, languageOf, type Extension, writing } from "./codemirror";
+import { basics, EditorView, type Extension, languageOf, writing } from "./codemirror";
 import classes from "./editor.module.css";
 import { Modal } from "../../layout/Modal";
 
@@ -43,11 +43,13 @@ interface SidesProps extends Pick<Props, "name" | "theirs" | "mine"> {
   onSave: () => void;
 }
 
+const named = (label: string): Extension => EditorView.contentAttributes.of({ "aria-label": label });
+
 /** By itself, since a window has its content later than it is opened. */
 function Sides({ name, theirs, mine, onShown, onSave }: SidesProps) {
   const host = useRef<HTMLDivElement>(null);
   const show = useEffectEvent((parent: HTMLElement, text: string, language: Extension) => new MergeView({
-    parent, a: { doc: theirs, extensions: [basics(true), language] }, b: { doc: text, extensions: [basics(false), writing(() => onSave()), language] }, revertControls: "a-to-b", gutter: true,
+    parent, a: { doc: theirs, extensions: [basics(true), named("Theirs"), language] }, b: { doc: text, extensions: [basics(false), writing(() => onSave()), named("Mine"), language] }, revertControls: "a-to-b", gutter: true,
   }));
   const first = useEffectEvent((parent: HTMLElement) => show(parent, mine, []));
   const tell = useEffectEvent(onShown);

@@ -21,7 +21,7 @@ export function decodeText(bytes: Uint8Array): Text | null {
 }
 
 /** Return with what all lines of a text end; null where they differ. */
-export function findLineEnd(text: string): Text["lineEnd"] {
+function findLineEnd(text: string): Text["lineEnd"] {
   const returns = text.match(/\r/g)?.length ?? 0;
   if (returns === 0) return "\n";
   const pairs = text.match(/\r\n/g)?.length ?? 0;
