@@ -4,10 +4,10 @@ import { client, take } from "../api/client";
 import type { Addons, ContainerStatus } from "../api/types";
 import { useIsLive } from "../live/liveness";
 import { signatureOf } from "../runtimes/rows";
+import { ADDONS } from "./keys";
 
 const HEAL_MS = 60_000;
 const POLL_MS = 3_000;
-const ADDONS = ["addons"] as const;
 
 /** Asked for anew whenever the report of the container shows that something has moved. */
 export function useAddons(status: ContainerStatus) {

@@ -1,8 +1,6 @@
 /** Whose containers the list shows, where there are several customers. */
 import { Select } from "@mantine/core";
-
-/** Of thousands so many are offered; whoever wants another types its name. */
-const SHOWN = 50;
+import { OFFERED } from "../customers/useCustomerNames";
 
 interface Props {
   customers: ReadonlyMap<string, string>;
@@ -13,7 +11,7 @@ interface Props {
 export function CustomerFilter({ customers, value, onChange }: Props) {
   return (
     <Select
-      aria-label="Filter by customer" placeholder="All customers" clearable searchable limit={SHOWN} nothingFoundMessage="No such customer" flex="1 1 150px" maw={{ base: "none", sm: 210 }} value={value} onChange={onChange}
+      aria-label="Filter by customer" placeholder="All customers" clearable searchable limit={OFFERED} nothingFoundMessage="No such customer" flex="1 1 150px" maw={{ base: "none", sm: 210 }} value={value} onChange={onChange}
       data={[...customers].map(([id, label]) => ({ value: id, label }))}
     />
   );

@@ -45,19 +45,16 @@ function RoleSelect({ customer, member, isMe }: { customer: Customer; member: Me
   const [asked, setAsked] = useState<Role | null>(null);
   const name = isolate(member.email);
   const act = (role: Role) =>
-    change.mutate(
-      { user: member.userId, role },
-      {
-        onSuccess: () => tellDone(`${name} is ${ROLE_WORDS[role].label.toLowerCase()} now.`),
-        onError: tellProblem(`The role of ${name} stays as it is`),
-        onSettled: () => setAsked(null),
-      },
-    );
+    // Whoever takes it from themselves has no choice here any more before all of the change has settled, and callbacks would go with it.
+    change
+      .mutateAsync({ user: member.userId, role })
+      .then(() => tellDone(`${name} is ${ROLE_WORDS[role].label.toLowerCase()} now.`), tellProblem(`The role of ${name} stays as it is`))
+      .finally(() => setAsked(null));
   const choose = (role: Role) => {
     if (role === member.role) return;
     // What one takes from oneself, one cannot give back.
     if (isMe && isLess(role, member.role)) setAsked(role);
-    else act(role);
+    else void act(role);
   };
   return (
     <>
@@ -68,7 +65,7 @@ function RoleSelect({ customer, member, isMe }: { customer: Customer; member: Me
       />
       {asked && (
         <ConfirmModal
-          title="Take rights from yourself?" action={`Become ${ROLE_WORDS[asked].label.toLowerCase()}`} isPending={change.isPending} onConfirm={() => act(asked)} onClose={() => setAsked(null)}
+          title="Take rights from yourself?" action={`Become ${ROLE_WORDS[asked].label.toLowerCase()}`} isPending={change.isPending} onConfirm={() => void act(asked)} onClose={() => setAsked(null)}
           meaning="You can no longer manage this customer then, so only another owner can make you one again. What is open in other windows with that right is closed at once."
         />
       )}
@@ -81,17 +78,17 @@ function Remove({ customer, member }: { customer: Customer; member: Member }) {
   const [isAsking, setAsking] = useState(false);
   const name = isolate(member.email);
   const act = () =>
-    remove.mutate(member.userId, {
-      onSuccess: () => tellDone(`${name} no longer belongs to ${isolate(customer.name)}.`),
-      onError: tellProblem(`${name} was not removed`),
-      onSettled: () => setAsking(false),
-    });
+    // The row may be gone before all of the change has settled, and callbacks would go with it.
+    remove
+      .mutateAsync(member.userId)
+      .then(() => tellDone(`${name} no longer belongs to ${isolate(customer.name)}.`), tellProblem(`${name} was not removed`))
+      .finally(() => setAsking(false));
   return (
     <>
       <Button size="xs" w={84} variant="subtle" color="red" c="red" aria-label={`Remove ${member.email}`} onClick={() => setAsking(true)}>Remove</Button>
       {isAsking && (
         <ConfirmModal
-          title={`Remove ${name}?`} action="Remove" isPending={remove.isPending} onConfirm={act} onClose={() => setAsking(false)}
+          title={`Remove ${name}?`} action="Remove" isPending={remove.isPending} onConfirm={() => void act()} onClose={() => setAsking(false)}
           meaning={`They lose all access to the containers of ${isolate(customer.name)} at once, open consoles and tokens included. Their account stays, and they can be invited again.`}
         />
       )}

@@ -36,7 +36,9 @@ function RenameForm({ customer }: { customer: Customer }) {
   const isSendable = wanted !== "" && wanted !== customer.name;
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (isSendable) rename.mutate(wanted, { onSuccess: () => tellDone(`It is called ${isolate(wanted)} now.`) });
+    if (!isSendable) return;
+    // The new name begins this form anew before all of the change has settled, so the promise tells: callbacks go with the form. The refusal stands at the field.
+    rename.mutateAsync(wanted).then(() => tellDone(`It is called ${isolate(wanted)} now.`), () => undefined);
   };
   return (
     <form onSubmit={submit} noValidate aria-label="Rename the customer">

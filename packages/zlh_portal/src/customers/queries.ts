@@ -23,7 +23,8 @@ const at = (customer: string) => ({ params: { path: { customer } } });
 /** Customers whose name holds `q`, page by page. */
 export function useCustomers(q: string, enabled = true) {
   return useInfiniteQuery({
-    queryKey: [...LIST, q],
+    // Apart from that of all: what is looked for may be called "all".
+    queryKey: [...LIST, "search", q],
     enabled,
     initialPageParam: undefined as string | undefined,
     getNextPageParam: ({ next }: Page<Customer>) => next,

@@ -3,6 +3,9 @@ import { useMemo } from "react";
 import { useMe, useWhyNot } from "../session/session";
 import { useAllCustomers } from "./queries";
 
+/** Of thousands so many are offered at a time; whoever wants another types its name. */
+export const OFFERED = 50;
+
 export function useCustomerNames(): ReadonlyMap<string, string> {
   const { data: me } = useMe();
   const seesAll = useWhyNot("platform:view") === null;

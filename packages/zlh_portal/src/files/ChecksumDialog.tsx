@@ -1,7 +1,8 @@
 /** The SHA-256 of a file, to compare with one that somebody published. */
-import { Button, Group, Progress, Stack, Text, TextInput } from "@mantine/core";
+import { Button, Group, Stack, Text, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { Bar } from "../layout/Bar";
 import { percentOf } from "../layout/percent";
 import { Problem } from "../layout/Problem";
 import { Said } from "../layout/Said";
@@ -28,7 +29,7 @@ export function ChecksumDialog({ place, folder, entry, onClose }: { place: Place
     <Modal opened onClose={close} title={`Checksum of ${isolate(showName(entry.name))}`} centered styles={{ title: { overflowWrap: "anywhere" } }}>
       <Stack>
         {begun.error && <Problem error={begun.error} title="It could not be read" />}
-        {operation?.state === "running" && <Progress value={percentOf(operation) ?? 100} animated aria-label="Reading the file" />}
+        {operation?.state === "running" && <Bar percent={percentOf(operation)} label="Reading the file" />}
         {operation && operation.state !== "running" && sum === null && <Text size="sm" c="red"><Said text={operation.message ?? "It could not be read to its end."} /></Text>}
         {sum !== null && <Secret label="SHA-256" text={sum} testId="checksum" />}
         {sum !== null && <TextInput label="Compare with" placeholder="Paste the checksum that it should have" spellCheck={false} autoComplete="off" value={wanted} onChange={(event) => setWanted(event.currentTarget.value)} />}

@@ -272,7 +272,7 @@ function MoreButton({ place, path, hidden, onHidden, onRefresh }: MoreProps) {
     <Menu position="bottom-start" width={230}>
       <Menu.Target><Button size="xs" variant="default" aria-label="More about this folder" px={10}>⋯</Button></Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item role="menuitemcheckbox" aria-checked={hidden} onClick={onHidden}>{hidden ? "Leave out hidden files" : "Show hidden files"}</Menu.Item>
+        <Menu.CheckboxItem checked={hidden} closeMenuOnClick onChange={onHidden}>Hidden files</Menu.CheckboxItem>
         <Menu.Item onClick={onRefresh}>Look again</Menu.Item>
         <Menu.Divider />
         <Menu.Item component="a" href={archiveAddress(place, [path], "zip")} download>Download as zip</Menu.Item>
@@ -284,16 +284,17 @@ function MoreButton({ place, path, hidden, onHidden, onRefresh }: MoreProps) {
 
 /** Takes what is dropped onto it, and says so while something is held above it. */
 function DropArea({ isOn, onDropped, children }: { isOn: boolean; onDropped: (dropped: Dropped) => void; children: ReactNode }) {
+  // What is entered is told before what is left, and both may come before this is drawn again.
   const [depth, setDepth] = useState(0);
   const holdsFiles = (event: DragEvent) => isOn && event.dataTransfer.types.includes("Files");
   return (
     <div
       className={classes["area"]} data-testid="drop-area"
       onDragEnter={(event) => {
-        if (holdsFiles(event)) setDepth(depth + 1);
+        if (holdsFiles(event)) setDepth((before) => before + 1);
       }}
       onDragLeave={(event) => {
-        if (holdsFiles(event)) setDepth(Math.max(0, depth - 1));
+        if (holdsFiles(event)) setDepth((before) => Math.max(0, before - 1));
       }}
       onDragOver={(event) => {
         if (holdsFiles(event)) event.preventDefault();

@@ -1,7 +1,8 @@
 /** Work on files that goes on, with what it came to and what it left out. */
-import { Button, CloseButton, Group, Paper, Progress, Text } from "@mantine/core";
+import { Button, CloseButton, Group, Paper, Text } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
+import { Bar } from "../layout/Bar";
 import { percentOf } from "../layout/percent";
 import { tellProblem } from "../layout/tell";
 import { cancelOperation } from "./calls";
@@ -61,7 +62,7 @@ function Running({ vmid, operation, mayCancel }: { vmid: number; operation: File
           {mayCancel && <Button size="compact-xs" variant="default" flex="none" loading={cancel.isPending} onClick={() => cancel.mutate()}>Cancel</Button>}
         </Group>
       </Group>
-      <Progress mt={4} size="sm" value={percent ?? 100} animated={percent === null} aria-label={title} />
+      <Bar mt={4} size="sm" percent={percent} label={title} />
     </li>
   );
 }

@@ -10,8 +10,8 @@ import { showMode, toggleRight } from "./rights";
 import { describeRoom } from "./room";
 import { countEntries, joinEntries, rowsInView, scrollToRow, sortByRights, turnOrder } from "./rows";
 import { NOTHING, select, type Selection, type SelectionEvent } from "./selection";
-import { change, type Document, isUnsaved, openDocument } from "./editor/document";
-import { decodeText } from "./editor/text";
+import { change, chooseAbout, type Document, isUnsaved, judgeBytes, judgeEntry, openDocument } from "./editor/document";
+import { decodeText, MOST_BYTES } from "./editor/text";
 
 const entry = (name: string, more: Partial<FileEntry> = {}): FileEntry => ({ name, kind: "file", size: 1, modifiedAt: "2026-01-01T00:00:00Z", mode: "0644", version: "1", ...more });
 
@@ -132,6 +132,25 @@ describe("an open file", () => {
     expect(isUnsaved(differs)).toBe(true);
     expect(isUnsaved(run(differs, { type: "reloaded", version: "5" }))).toBe(false);
   });
+});
+
+describe("what stands at a path", () => {
+  const found = (bytes: Uint8Array) => judgeBytes({ bytes, version: "7" });
+  it("is told by its entry where that is enough", () => {
+    expect(judgeEntry(entry("socket", { kind: "other", version: "7" }))).toEqual({ kind: "other", version: "7" });
+    expect(judgeEntry(entry("log", { size: MOST_BYTES + 1 }))).toMatchObject({ kind: "large", size: MOST_BYTES + 1 });
+    expect(judgeEntry(entry("log", { size: MOST_BYTES }))).toBeNull();
+  });
+  it("is a text or none by its bytes", () => {
+    expect(found(new TextEncoder().encode("a"))).toEqual({ kind: "text", text: { text: "a", lineEnd: "\n" }, version: "7" });
+    expect(found(new Uint8Array([0]))).toEqual({ kind: "binary", size: 1, version: "7" });
+    expect(found(new Uint8Array(MOST_BYTES + 1).fill(97))).toMatchObject({ kind: "large" });
+  });
+  it("can be compared with and taken only where it is a text", () =>
+    expect([found(new Uint8Array()), found(new Uint8Array([0])), { kind: "large", size: 9, version: "7" } as const, { kind: "other", version: "7" } as const, { kind: "gone" } as const].map((theirs) => [theirs.kind, chooseAbout(theirs).isText, chooseAbout(theirs).overwrite])).toEqual([
+      ["text", true, "Overwrite with mine"], ["binary", false, "Overwrite with mine"], ["large", false, "Overwrite with mine"], ["other", false, "Overwrite with mine"], ["gone", false, "Write it anew"],
+    ]));
+  it("says why it is not shown", () => expect(chooseAbout(found(new Uint8Array([0]))).meaning).toContain("It is no text now"));
 });
 
 describe("text", () => {

@@ -40,6 +40,8 @@ function SettingsForm({ status, game, onSaved }: { status: ContainerStatus; game
   const names = variables.map(({ name }) => name);
   const refused = patch.error ? splitByField(asApiError(patch.error), names.map(fieldOf)) : null;
   const isChanged = Object.keys(changed).length > 0;
+  // The new values begin this form anew, maybe before all of the change has settled, so the promise tells: callbacks go with the form. The refusal stands above.
+  const save = () => void patch.mutateAsync(changed).then(onSaved, () => undefined);
   return (
     <Stack gap="md">
       {patch.error && refused?.rest && <Problem error={patch.error} title="The settings were not saved" />}
@@ -53,7 +55,7 @@ function SettingsForm({ status, game, onSaved }: { status: ContainerStatus; game
       {mayChange && (
         <Group justify="flex-end">
           {isChanged && <Button variant="default" disabled={patch.isPending} onClick={() => setValues(kept)}>Undo</Button>}
-          <Button loading={patch.isPending} disabled={!isChanged || Object.keys(complaints).length > 0} onClick={() => patch.mutate(changed, { onSuccess: onSaved })}>Save the settings</Button>
+          <Button loading={patch.isPending} disabled={!isChanged || Object.keys(complaints).length > 0} onClick={save}>Save the settings</Button>
         </Group>
       )}
     </Stack>

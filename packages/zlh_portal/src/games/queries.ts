@@ -4,8 +4,8 @@ import { client, take } from "../api/client";
 import type { ContainerStatus, GameValue, PlayerSessions } from "../api/types";
 import { oneKey } from "../containers/queries";
 import { useIsLive } from "../live/liveness";
+import { GAME } from "./keys";
 
-const GAME = ["game"] as const;
 const HEAL_MS = 60_000;
 const POLL_MS = 4_000;
 const PLAYERS_MS = 5_000;

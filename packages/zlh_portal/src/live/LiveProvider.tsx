@@ -1,17 +1,15 @@
 /** Feeds the live stream into the cache, and tells whether it flows. */
-import { useQueryClient } from "@tanstack/react-query";
+import { type QueryKey, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { ME } from "../api/query";
 import { probeDelayMs, useStanding } from "../api/standing";
 import { checkVersion } from "../api/version";
 import { onWake } from "../api/wake";
-import { CATALOG } from "../catalog/queries";
-import { LIST, noteContainer, noteDeleted } from "../containers/queries";
-import { CUSTOMER } from "../customers/queries";
-import { HISTORY, noteEntry } from "../history/queries";
-import { ROLLOUTS } from "../platform/agentKeys";
-import { RUNTIMES } from "../runtimes/queries";
+import { noteContainer, noteDeleted } from "../containers/queries";
+import { noteEntry } from "../history/queries";
+import { ROLLOUTS } from "../platform/keys";
 import { type Liveness, LiveContext } from "./liveness";
+import { OF_ALL, OF_CATALOG } from "./stale";
 import { listen } from "./stream";
 
 export function LiveProvider({ children }: { children: ReactNode }) {
@@ -22,20 +20,13 @@ export function LiveProvider({ children }: { children: ReactNode }) {
     () => {
       // It would be refused for as long as nobody is signed in.
       if (hasEnded) return undefined;
+      const askAnew = (keys: readonly QueryKey[]) => keys.forEach((queryKey) => void queries.invalidateQueries({ queryKey }));
       return listen({
         onOpen: () => {
           setLiveness("live");
           // An API that was away may have come back as another version, and with another portal.
           void checkVersion();
-          void queries.invalidateQueries({ queryKey: ME });
-          void queries.invalidateQueries({ queryKey: CUSTOMER });
-          // The stream tells changes alone; what happened before it opened has to be asked for.
-          void queries.invalidateQueries({ queryKey: LIST });
-          void queries.invalidateQueries({ queryKey: ["container"] });
-          void queries.invalidateQueries({ queryKey: HISTORY });
-          void queries.invalidateQueries({ queryKey: CATALOG });
-          void queries.invalidateQueries({ queryKey: RUNTIMES });
-          void queries.invalidateQueries({ queryKey: ROLLOUTS });
+          askAnew(OF_ALL);
         },
         onLost: () => {
           setLiveness("polling");
@@ -46,11 +37,7 @@ export function LiveProvider({ children }: { children: ReactNode }) {
         onDeleted: (vmid) => noteDeleted(queries, vmid),
         onEntry: (vmid, entry) => noteEntry(queries, vmid, entry),
         onRollout: () => void queries.invalidateQueries({ queryKey: ROLLOUTS }),
-        onCatalog: () => {
-          void queries.invalidateQueries({ queryKey: CATALOG });
-          // Where an upgrade leads is another version now.
-          void queries.invalidateQueries({ queryKey: RUNTIMES });
-        },
+        onCatalog: () => askAnew(OF_CATALOG),
       });
     },
     [queries, hasEnded],

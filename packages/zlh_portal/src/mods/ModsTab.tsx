@@ -1,8 +1,9 @@
 /** Mods of a game server, whatever the game calls them: what is there, how it is, and what can be done with it. */
-import { Alert, Badge, Button, Group, Progress, Skeleton, Stack, Text } from "@mantine/core";
+import { Alert, Badge, Button, Group, Skeleton, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import type { ChangeProgress, ContainerStatus, ModSeen, ModsReport } from "../api/types";
 import { usePower } from "../containers/queries";
+import { Bar } from "../layout/Bar";
 import { Name } from "../layout/Name";
 import { percentOf } from "../layout/percent";
 import { Problem } from "../layout/Problem";
@@ -63,7 +64,7 @@ function Underway({ progress: { state, doneBytes, totalBytes, message, code }, o
   const percent = percentOf({ doneBytes, totalBytes });
   if (state === "failed") return <Alert color="red" title="The change was not made; nothing of it is there" withCloseButton onClose={onClose}><Said text={message ?? code ?? "The agent has not said why."} /></Alert>;
   if (state === "done") return <Alert color="teal" withCloseButton onClose={onClose} role="status">The change is made.</Alert>;
-  return <Alert color="gray" role="status" title="A change is being made"><Progress value={percent ?? 100} animated={percent === null} aria-label="How far it is" /><Text size="xs" mt={4} className="numbers">{message === null ? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}` : <Said text={message} />}</Text></Alert>;
+  return <Alert color="gray" role="status" title="A change is being made"><Bar percent={percent} label="How far it is" /><Text size="xs" mt={4} className="numbers">{message === null ? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}` : <Said text={message} />}</Text></Alert>;
 }
 
 interface PartProps {

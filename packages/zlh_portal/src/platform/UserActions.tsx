@@ -44,18 +44,18 @@ function OperatorModal({ user, isMe, onClose }: { user: UserReport; isMe: boolea
   const set = useSetOperator(user.id);
   const name = isolate(user.email);
   const act = () =>
-    set.mutate(!user.isOperator, {
-      onSuccess: () => tellDone(user.isOperator ? `${name} is no operator any more.` : `${name} is an operator now.`),
-      onError: tellProblem("The right stays as it is"),
-      onSettled: onClose,
-    });
+    // Whoever takes it from themselves has no such page any more before all of the change has settled, and callbacks would go with it.
+    set
+      .mutateAsync(!user.isOperator)
+      .then(() => tellDone(user.isOperator ? `${name} is no operator any more.` : `${name} is an operator now.`), tellProblem("The right stays as it is"))
+      .finally(onClose);
   return user.isOperator ? (
     <ConfirmModal
-      title={`Take the operator's right from ${isMe ? "yourself" : name}?`} action="Take it" isPending={set.isPending} onConfirm={act} onClose={onClose}
+      title={`Take the operator's right from ${isMe ? "yourself" : name}?`} action="Take it" isPending={set.isPending} onConfirm={() => void act()} onClose={onClose}
       meaning={`${isMe ? "You see" : "They see"} only what ${isMe ? "your" : "their"} own customers have from then on. Only another operator can give it back.`}
     />
   ) : (
-    <ConfirmModal title={`Make ${name} an operator?`} action="Make an operator" isPending={set.isPending} onConfirm={act} onClose={onClose} meaning="An operator sees and does everything, for all customers, terminals included." />
+    <ConfirmModal title={`Make ${name} an operator?`} action="Make an operator" isPending={set.isPending} onConfirm={() => void act()} onClose={onClose} meaning="An operator sees and does everything, for all customers, terminals included." />
   );
 }
 

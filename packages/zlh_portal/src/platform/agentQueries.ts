@@ -2,7 +2,7 @@
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import type { RolloutDetail, StartRollout } from "../api/types";
-import { ROLLOUTS } from "./agentKeys";
+import { ROLLOUTS } from "./keys";
 
 const POLL_MS = 15_000;
 const PAGE = 50;

@@ -4,10 +4,10 @@ import { CATALOG } from "../catalog/queries";
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
 import type { AuditStatus, DecideVersion } from "../api/types";
+import { PUBLISHED } from "./keys";
 
 const AUDIT = ["audit"] as const;
 const POLL_MS = 3_000;
-const PUBLISHED = ["published"] as const;
 const PUBLISHED_MS = 15_000;
 const NODES_MS = 10_000;
 

@@ -1,5 +1,6 @@
 /** A step that moves bytes, as a bar with its figures. */
-import { Group, Progress, Text } from "@mantine/core";
+import { Group, Text } from "@mantine/core";
+import { Bar } from "../layout/Bar";
 import { Said } from "../layout/Said";
 import type { Step } from "../api/types";
 import { readableBytes } from "../containers/timeline";
@@ -11,7 +12,7 @@ export function TransferBar({ step, label }: { step: Step; label: string }) {
   const figures = [bytes, rate, left].filter(Boolean).join(" · ") || (step.message ? readableBytes(step.message) : "");
   return (
     <div data-testid="transfer" className={classes["transfer"]}>
-      <Progress value={percent ?? 100} animated={percent === null} size="sm" aria-label={percent === null ? label : `${label}: ${percent} %`} transitionDuration={200} />
+      <Bar percent={percent} size="sm" label={percent === null ? label : `${label}: ${percent} %`} transitionDuration={200} />
       <Group justify="space-between" gap="xs" mt={4}>
         <Text size="xs" c="dimmed">{stage}{percent === null ? "…" : `, ${percent} %`}</Text>
         <Text size="xs" c="dimmed" className="numbers"><Said text={figures} /></Text>

@@ -2,7 +2,7 @@
 import { Alert, Text } from "@mantine/core";
 import { Activity, type ReactNode, type SyntheticEvent, useLayoutEffect, useRef, useState } from "react";
 import { Secret } from "../layout/Secret";
-import { readTyped, writeTyped } from "./typed";
+import { readUnsent, writeTyped } from "./typed";
 
 type Input = HTMLInputElement | HTMLTextAreaElement;
 
@@ -12,13 +12,12 @@ interface Props {
 }
 
 export function WhileMay({ may, children }: Props) {
-  const root = useRef<HTMLDivElement>(null);
   const typedInto = useRef(new Set<Input>());
   const [isThere, setThere] = useState(may);
   if (may && !isThere) setThere(true);
   // What was typed and not sent, as it was when the right went.
   const [kept, setKept] = useState("");
-  useLayoutEffect(() => setKept(may ? "" : readUnsent(typedInto.current, root.current)), [may]);
+  useLayoutEffect(() => setKept(may ? "" : writeTyped(readUnsent(typedInto.current))), [may]);
   const throwAway = () => {
     setThere(false);
     setKept("");
@@ -31,23 +30,15 @@ export function WhileMay({ may, children }: Props) {
       {isThere && (
         // What is hidden stays as it was filled in, and asks the API nothing.
         <Activity mode={may ? "visible" : "hidden"}>
-          <div ref={root} style={{ display: "contents" }} onInput={note}>{children}</div>
+          <div data-while-may style={{ display: "contents" }} onInput={note}>{children}</div>
         </Activity>
       )}
       {!may && kept !== "" && (
         <Alert color="orange" title="You may not do this any more" role="alert" withCloseButton closeButtonLabel="Throw away what was typed" onClose={throwAway} data-testid="kept-typed">
-          <Text size="sm" mb="xs">Your role was changed while you filled this in, so it cannot be sent. Nothing of it is lost: copy it, and give it to somebody who may. It stands in its form again once you may.</Text>
+          <Text size="sm" mb="xs">Your role, the customer or the container has changed while you filled this in, so it cannot be sent. Nothing of it is lost: copy it, and give it to somebody who may. It stands in its form again once you may.</Text>
           <Secret label="What you had typed" text={kept} testId="kept-text" />
         </Alert>
       )}
     </>
   );
-}
-
-/** Return what stands in the forms that somebody has typed into; a form is empty or another one once it was sent. */
-function readUnsent(typedInto: ReadonlySet<Input>, root: Element | null): string {
-  const unsent = [...typedInto].filter((field) => field.isConnected && field.value.trim() !== "");
-  // A form in a window stands elsewhere in the document.
-  const forms = new Set(unsent.flatMap((field) => field.closest("form") ?? root ?? []));
-  return writeTyped([...forms].flatMap((form) => readTyped(form.querySelectorAll("input, textarea"))));
 }

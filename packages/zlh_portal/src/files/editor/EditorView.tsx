@@ -13,9 +13,9 @@ import { showName } from "../names";
 import { nameOf } from "../paths";
 import { nameOfLanguage } from "./codemirror";
 import { CompareDialog } from "./CompareDialog";
-import { change, type Document, type DocumentEvent, isUnsaved, openDocument } from "./document";
+import { change, chooseAbout, type Document, type DocumentEvent, type Found, isUnsaved, judgeBytes, judgeEntry, type NoText, openDocument, type Theirs, WHY_NO_TEXT } from "./document";
 import classes from "./editor.module.css";
-import { decodeText, MOST_BYTES, type Text as FileText } from "./text";
+import { MOST_BYTES, type Text as FileText } from "./text";
 import { type EditorHandle, TextEditor } from "./TextEditor";
 import { Modal } from "../../layout/Modal";
 
@@ -27,15 +27,8 @@ interface Props {
   onClose: () => void;
 }
 
-type Opened = { kind: "text"; text: FileText; version: string } | { kind: "large"; size: number } | { kind: "binary"; size: number } | { kind: "other" };
-
-async function openFile(place: Place, path: string, signal: AbortSignal): Promise<Opened> {
-  const entry = await fetchEntry(place, path, signal);
-  if (entry.kind !== "file") return { kind: "other" };
-  if (entry.size > MOST_BYTES) return { kind: "large", size: entry.size };
-  const { bytes, version } = await fetchContent(place, path, signal);
-  const text = decodeText(bytes);
-  return text ? { kind: "text", text, version } : { kind: "binary", size: bytes.length };
+async function findFile(place: Place, path: string, signal: AbortSignal | null = null): Promise<Found> {
+  return judgeEntry(await fetchEntry(place, path, signal)) ?? judgeBytes(await fetchContent(place, path, signal));
 }
 
 export function EditorView(props: Props) {
@@ -44,7 +37,7 @@ export function EditorView(props: Props) {
   const opened = useQuery({
     // Never looked at again by itself, whatever else is asked anew: what one types is not replaced under one's hands.
     queryKey: ["file-open", place.vmid, place.root, path], gcTime: 0, staleTime: "static",
-    queryFn: ({ signal }) => openFile(place, path, signal),
+    queryFn: ({ signal }) => findFile(place, path, signal),
   });
   if (opened.error) {
     return <Stack gap="sm"><Back onClose={onClose} /><Problem error={opened.error} title={`${showName(nameOf(path))} cannot be opened`} onRetry={() => void opened.refetch()} /></Stack>;
@@ -58,12 +51,7 @@ function Back({ onClose }: { onClose: () => void }) {
   return <div><Button variant="subtle" color="gray" c="dimmed" fw={500} size="compact-sm" ml={-8} onClick={onClose}>← Back to the folder</Button></div>;
 }
 
-function NoText({ place, path, opened }: { place: Place; path: string; opened: Exclude<Opened, { kind: "text" }> }) {
-  const why = {
-    large: "It is too large to be edited here",
-    binary: "It is no text",
-    other: "It is no file",
-  }[opened.kind];
+function NoText({ place, path, opened }: { place: Place; path: string; opened: NoText }) {
   const more = {
     large: `Files of up to ${formatBytes(MOST_BYTES)} open in the editor. Download it, or use an editor in a terminal.`,
     binary: "Only text in UTF-8 is opened here; anything else would be broken by the first save.",
@@ -72,7 +60,7 @@ function NoText({ place, path, opened }: { place: Place; path: string; opened: E
   return (
     <Paper p="xl" ta="center" data-testid="no-text">
       <Title order={2} style={{ overflowWrap: "anywhere" }}><bdi>{showName(nameOf(path))}</bdi></Title>
-      <Text mt={4}>{why}{"size" in opened && ` (${formatBytes(opened.size)})`}</Text>
+      <Text mt={4}>{WHY_NO_TEXT[opened.kind]}{"size" in opened && ` (${formatBytes(opened.size)})`}</Text>
       <Text size="sm" c="dimmed" mt={4}>{more}</Text>
       {opened.kind !== "other" && <Button mt="md" component="a" href={contentAddress(place, path)} download>Download</Button>}
     </Paper>
@@ -83,7 +71,7 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
   const queries = useQueryClient();
   const editor = useRef<EditorHandle>(null);
   const [document, setDocument] = useState<Document>(() => openDocument(version));
-  const [theirs, setTheirs] = useState<{ text: FileText; version: string } | "gone" | null>(null);
+  const [theirs, setTheirs] = useState<Theirs | null>(null);
   // What is compared with theirs: one's own text as it was when one asked for that.
   const [compared, setCompared] = useState<string | null>(null);
   const [start, setStart] = useState(text);
@@ -112,9 +100,8 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
   /** See what is there now, so that the choice is about that. */
   const look = async () => {
     try {
-      const there = await fetchContent(place, path);
-      const decoded = decodeText(there.bytes);
-      setTheirs(decoded ? { text: decoded, version: there.version } : { text: { text: "", lineEnd: "\n" }, version: there.version });
+      const there = await findFile(place, path);
+      setTheirs(there);
       tell({ type: "seen", version: there.version });
       tell({ type: "differs" });
     } catch (problem) {
@@ -122,7 +109,7 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
         tell({ type: "failed", problem });
         return;
       }
-      setTheirs("gone");
+      setTheirs({ kind: "gone" });
       tell({ type: "seen", version: null });
       tell({ type: "differs" });
     }
@@ -132,7 +119,7 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
     if (mayWrite && document.phase !== "saving" && document.phase !== "clean" && document.phase !== "differs") void save(replaces());
   };
   const takeTheirs = () => {
-    if (theirs === null || theirs === "gone") return;
+    if (theirs?.kind !== "text") return;
     saved.current = theirs.text.text;
     setStart(theirs.text);
     editor.current?.replace(theirs.text);
@@ -149,6 +136,7 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
   }, [unsaved]);
 
   const name = showName(nameOf(path));
+  const choice = theirs && chooseAbout(theirs);
   return (
     <Stack gap="xs" data-testid="editor" data-phase={document.phase}>
       <Group justify="space-between" gap="xs">
@@ -167,13 +155,13 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
         </Group>
       </Group>
       {document.phase === "failed" && <Problem error={document.problem} title="It was not saved; what you wrote is still here" onRetry={onSave} />}
-      {document.phase === "differs" && (
-        <Alert color="orange" title={theirs === "gone" ? "The file was removed meanwhile" : "The file was changed meanwhile"} role="alert" data-testid="differs">
-          <Text size="sm" mb="xs">{theirs === "gone" ? "What you wrote is still here, and nowhere else." : "Somebody or something else has written to it since you opened it. Nothing of either is lost yet."}</Text>
+      {document.phase === "differs" && choice && (
+        <Alert color="orange" title={choice.title} role="alert" data-testid="differs">
+          <Text size="sm" mb="xs">{choice.meaning}</Text>
           <Group gap="xs">
-            {theirs !== "gone" && <Button size="compact-sm" onClick={() => setCompared(editor.current?.read() ?? "")}>Compare side by side</Button>}
-            <Button size="compact-sm" variant="default" onClick={() => void save(replaces())}>{theirs === "gone" ? "Write it anew" : "Overwrite with mine"}</Button>
-            {theirs !== "gone" && <Button size="compact-sm" variant="default" onClick={takeTheirs}>Take theirs, drop mine</Button>}
+            {choice.isText && <Button size="compact-sm" onClick={() => setCompared(editor.current?.read() ?? "")}>Compare side by side</Button>}
+            <Button size="compact-sm" variant="default" onClick={() => void save(replaces())}>{choice.overwrite}</Button>
+            {choice.isText && <Button size="compact-sm" variant="default" onClick={takeTheirs}>Take theirs, drop mine</Button>}
           </Group>
         </Alert>
       )}
@@ -181,7 +169,7 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
         <TextEditor ref={editor} name={nameOf(path)} label={`Text of ${name}`} start={start} line={line} isReadOnly={!mayWrite} onSave={onSave} onChange={(now) => tell({ type: "typed", isSame: now === saved.current })} />
       </div>
       <Text size="xs" c="dimmed">Ctrl+S saves, Ctrl+F finds. Escape, then Tab, leaves the text.</Text>
-      {compared !== null && theirs !== null && theirs !== "gone" && (
+      {compared !== null && theirs?.kind === "text" && (
         <CompareDialog
           name={nameOf(path)} theirs={theirs.text.text} mine={compared} onClose={() => setCompared(null)} onTakeTheirs={takeTheirs}
           onSave={(merged) => {

@@ -1,6 +1,6 @@
 /** CodeMirror in React: it holds the text itself, and is asked for it. */
-import { type Ref, useEffect, useEffectEvent, useImperativeHandle, useRef } from "react";
-import { basics, Compartment, EditorState, EditorView, languageOf, writing } from "./codemirror";
+import { type Ref, useEffect, useEffectEvent, useImperativeHandle, useRef, useState } from "react";
+import { Compartment, EditorState, EditorView, languageOf, usable } from "./codemirror";
 import classes from "./editor.module.css";
 import type { Text } from "./text";
 
@@ -25,6 +25,7 @@ export function TextEditor({ ref, name, label, start, line, isReadOnly, onSave, 
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
   const ends = useRef(start.lineEnd);
+  const [use] = useState(() => new Compartment());
   const save = useEffectEvent(onSave);
   const changed = useEffectEvent(onChange);
 
@@ -44,7 +45,7 @@ export function TextEditor({ ref, name, label, start, line, isReadOnly, onSave, 
       state: EditorState.create({
         doc: start.text,
         extensions: [
-          basics(isReadOnly), isReadOnly ? [] : writing(() => save()), language.of([]),
+          use.of(usable(isReadOnly, () => save())), language.of([]),
           // Where lines end in different ways, a line is what ends with \n, and the rest of it stays as it is.
           start.lineEnd === null ? EditorState.lineSeparator.of("\n") : [],
           EditorView.contentAttributes.of({ "aria-label": label }),
@@ -74,6 +75,13 @@ export function TextEditor({ ref, name, label, start, line, isReadOnly, onSave, 
       editor.destroy();
     };
   }, []);
+
+  const turn = useEffectEvent(() => {
+    const editor = view.current;
+    if (editor && editor.state.readOnly !== isReadOnly) editor.dispatch({ effects: use.reconfigure(usable(isReadOnly, () => save())) });
+  });
+  // A role may change while a text is open.
+  useEffect(() => turn(), [isReadOnly]);
 
   return <div ref={host} className={classes["text"]} />;
 }

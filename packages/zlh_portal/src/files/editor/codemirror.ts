@@ -56,6 +56,11 @@ export function writing(onSave: () => void): Extension[] {
   ];
 }
 
+/** What of a view goes by whether one may write; in a compartment, since that changes while a text is open. */
+export function usable(isReadOnly: boolean, onSave: () => void): Extension {
+  return [basics(isReadOnly), isReadOnly ? [] : writing(onSave)];
+}
+
 /** Return where a language is put, once it is there. */
 export function languageOf(name: string, onLoaded: (language: Extension) => void): void {
   const found = LanguageDescription.matchFilename(languages, name);

@@ -1,2 +1,0 @@
-/** Under which key everything about agents' versions is kept; apart, since the live stream knows it too. */
-export const ROLLOUTS = ["rollouts"] as const;
