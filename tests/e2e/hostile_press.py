@@ -85,6 +85,7 @@ class Presser:
             found = await self._page.evaluate(_PRESS, asked)
             layer, key = found["layer"], found["key"]
             walk.see(layer, found["keys"], key)
+            print("PRESS", address.rsplit("/", 1)[-1], layer, "|", key)
             self.seen.add(layer)
             if key is not None:
                 await self._settle()

@@ -27,6 +27,8 @@ from zlh_api.database.pool import Database
 from zlh_common.clock import SystemClock
 
 TEMPLATE = "zlh_template"
+# A server that was killed reads its journal before it answers, on a machine that may have much else to do.
+PATIENCE_S = 110
 AS_NOBODY = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
 # Nothing in here outlives the machine, so nothing has to reach the disk; what is committed outlives the server.
 SETTINGS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off"
@@ -53,7 +55,7 @@ class Postgres:
     def start(self) -> None:
         """Start the server; it answers when this returns."""
         log, options = str(self.folder / "log"), f"{SETTINGS} -k {self.folder}"
-        self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", log, "-o", options)
+        self._run("pg_ctl", "start", "-w", "-t", str(PATIENCE_S), "-D", str(self._data), "-l", log, "-o", options)
 
     def stop(self) -> None:
         """Stop the server, cutting every connection."""
@@ -101,9 +103,13 @@ class Postgres:
             # A server that inherits a pipe would keep its reader waiting for ever.
             stderr=subprocess.DEVNULL,
             cwd=self.folder,
-            timeout=50,
+            timeout=PATIENCE_S + 10,
         )
-        assert done.returncode == 0, f"{program} ended with {done.returncode}"
+        assert done.returncode == 0, f"{program} ended with {done.returncode}: {self._last_words()}"
+
+    def _last_words(self) -> str:
+        log = self.folder / "log"
+        return log.read_text(errors="replace")[-2000:] if log.exists() else "it has no log"
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ class Restarts:
         self._at = at
         self._call = world.faults.call
         self.back_at = 0.0
-        self.is_back = asyncio.Event()
+        self.has_begun = asyncio.Event()
         monkeypatch.setattr(world.faults, "call", self.call)
 
     @asynccontextmanager
@@ -47,12 +47,17 @@ class Restarts:
         """Let the server end without a word; it comes back a moment later, when all have noticed."""
         await asyncio.to_thread(self._postgres.kill)
         self._return = asyncio.create_task(self._come_back())
+        self.has_begun.set()
+
+    async def wait_back(self) -> None:
+        """Return once it answers again; raise what has kept it from that."""
+        await self.has_begun.wait()
+        await self._return
 
     async def _come_back(self) -> None:
         await asyncio.sleep(0.5)
         await asyncio.to_thread(self._postgres.start)
         self.back_at = time.monotonic()
-        self.is_back.set()
 
 
 async def wait_for(world: World, sql: str) -> None:
@@ -80,7 +85,7 @@ async def test_a_restart_in_any_step_of_creation_costs_seconds(
     await add(world)
     restarts = Restarts(world, postgres, monkeypatch, number)
     async with world.reconciler() as task:
-        await restarts.is_back.wait()
+        await restarts.wait_back()
         await wait_for(world, SETTLED)
         assert not task.done()
     assert time.monotonic() - restarts.back_at < GOES_ON_S
@@ -101,7 +106,7 @@ async def test_a_restart_in_any_step_of_deletion_costs_seconds(
     await ask_deletion(world, owner)
     restarts = Restarts(world, postgres, monkeypatch, number)
     async with world.reconciler() as task:
-        await restarts.is_back.wait()
+        await restarts.wait_back()
         await wait_for(world, FORGOTTEN)
         assert not task.done()
     assert time.monotonic() - restarts.back_at < GOES_ON_S
@@ -128,7 +133,7 @@ async def test_a_restart_while_a_claim_is_taken_kept_or_given_back_costs_seconds
 
     monkeypatch.setattr(store, name, ask)
     async with world.reconciler() as task:
-        await restarts.is_back.wait()
+        await restarts.wait_back()
         await wait_for(world, SETTLED)
         assert not task.done()
     assert len(world.driver.guests) == 1
