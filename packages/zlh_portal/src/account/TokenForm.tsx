@@ -3,6 +3,7 @@ import { Alert, Button, Checkbox, Group, Input, SegmentedControl, Select, Simple
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { Me, Permission, TokenMade } from "../api/types";
+import { labelCustomers } from "../customers/labels";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
 import classes from "./account.module.css";
@@ -50,7 +51,7 @@ export function TokenForm({ me, onMade, onClose }: Props) {
           <Group align="flex-start" gap="sm" grow preventGrowOverflow={false}>
             <Select
               label="For" description="Which of your customers it reaches." allowDeselect={false} value={customer} error={refused?.fields["customerId"]} onChange={(value) => change(() => setCustomer(value ?? ALL))}
-              data={[{ value: ALL, label: "All of your customers" }, ...me.customers.map(({ id, name: label }) => ({ value: id, label }))]}
+              data={[{ value: ALL, label: "All of your customers" }, ...labelCustomers(me.customers)]}
             />
             <Select
               label="Expires after" description="It opens nothing from then on." allowDeselect={false} value={expiry} error={refused?.fields["expiresInS"]} onChange={(value) => change(() => setExpiry(value ?? USUAL_EXPIRY))}

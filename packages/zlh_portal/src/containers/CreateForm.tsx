@@ -9,6 +9,7 @@ import { useValidation } from "../catalog/queries";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { beginGame, complainAboutGame, wishOfGame } from "../games/choice";
 import { GameFields } from "../games/GameFields";
+import { labelCustomers } from "../customers/labels";
 import { useUsage } from "../customers/queries";
 import { errorsOfVariables, fieldOf } from "../games/variables";
 import { Problem } from "../layout/Problem";
@@ -104,7 +105,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
           {customers.length > 1 && (
             <Select
               label="For" description="Whose quota it counts in, and whose people work with it." allowDeselect={false} value={customerId} error={refused?.fields["customerId"]} onChange={(next) => change(() => setChosen(next))}
-              data={customers.map(({ id, name: label }) => ({ value: id, label }))}
+              data={labelCustomers(customers)}
             />
           )}
           <Input.Wrapper label="Kind" labelElement="div">

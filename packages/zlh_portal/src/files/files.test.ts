@@ -8,7 +8,7 @@ import { describeAmount, describeOperation } from "./operations";
 import { crumbsOf, isWithin, joinPath, nameOf, parentOf, renderOtherPath, resolvePath } from "./paths";
 import { showMode, toggleRight } from "./rights";
 import { describeRoom } from "./room";
-import { countEntries, joinEntries, rowsInView, scrollToRow, sortByRights, turnOrder } from "./rows";
+import { countEntries, joinEntries, rowsInView, scrollToRow, sortByRights, tellsNew, turnOrder } from "./rows";
 import { NOTHING, select, type Selection, type SelectionEvent } from "./selection";
 import { change, chooseAbout, type Document, isUnsaved, judgeBytes, judgeEntry, openDocument } from "./editor/document";
 import { decodeText, MOST_BYTES } from "./editor/text";
@@ -19,6 +19,7 @@ describe("names", () => {
   it("shows bytes that are no text, and nothing that hides", () => {
     expect(showName("caf\u{10fee9}.txt")).toBe("caf\\xE9.txt");
     expect(showName("a\nb\u202etxt.exe")).toBe("a\\x0Ab\\u202Etxt.exe");
+    expect(showName("a\u3164\u200d\u{e0041}")).toBe("a\\u3164\\u200D\\u{E0041}");
     expect(showName("żółw 🐢")).toBe("żółw 🐢");
   });
   it("counts the bytes on the disk", () => expect([byteLength("é"), byteLength("\u{10fee9}"), byteLength("🐢")]).toEqual([2, 1, 4]));
@@ -62,6 +63,10 @@ describe("rows", () => {
     expect(rowsInView(4_000, 400, 40, 5)).toEqual([5, 5]);
   });
   it("scrolls as little as it must", () => expect([scrollToRow(2, 200, 400, 40), scrollToRow(5, 0, 400, 40), scrollToRow(12, 0, 400, 40)]).toEqual([80, 0, 120]));
+  it("ends where a page tells nothing new, whatever it says of more", () => {
+    const a = { entries: [entry("a")] };
+    expect([tellsNew([a]), tellsNew([a, { entries: [entry("a"), entry("b")] }]), tellsNew([a, a]), tellsNew([a, { entries: [] }]), tellsNew([])]).toEqual([true, true, false, false, false]);
+  });
   it("names each entry once", () => expect(joinEntries([{ entries: [entry("a"), entry("b")] }, { entries: [entry("b"), entry("c")] }]).map(({ name }) => name)).toEqual(["a", "b", "c"]));
   it("sorts by rights with folders first", () =>
     expect(sortByRights([entry("a", { mode: "0644" }), entry("d", { kind: "dir", mode: "0755" }), entry("b", { mode: "0600" })], false).map(({ name }) => name)).toEqual(["d", "b", "a"]));

@@ -2,22 +2,19 @@
  * Names of files as texts; pure. A byte that is no UTF-8 stands as one letter from U+10FE80 to U+10FEFF, whose last two
  * digits are the byte: such a text is sent back as it is, and shown with `\xE9` in its place.
  */
-import { hex } from "../layout/words";
+import { hex, showCode } from "../layout/words";
 
 const FIRST = 0x10fe00;
 const ESCAPED = /[\u{10fe80}-\u{10feff}]/gu;
 // What is no letter that one sees: controls, and what turns the direction of a line or joins and hides letters.
-const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu;
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2800\ufff9-\ufffb\p{Default_Ignorable_Code_Point}]/gu;
 const MOST_BYTES = 255;
 
 /** Return a name, or a path, as people are shown it: one line, nothing in it hidden. */
 export function showName(name: string): string {
   return name
     .replace(ESCAPED, (letter) => `\\x${hex((letter.codePointAt(0) ?? FIRST) - FIRST, 2)}`)
-    .replace(UNSEEN, (letter) => {
-      const code = letter.charCodeAt(0);
-      return code < 0x100 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`;
-    });
+    .replace(UNSEEN, showCode);
 }
 
 /** Return how many bytes a name has on the disk. */

@@ -4,7 +4,7 @@ import * as calls from "./calls";
 import type { Place } from "./calls";
 import type { FileOperation, Folder } from "../api/types";
 import { FILES, folderKey, operationsKey, rootsKey, uploadsKey } from "./keys";
-import type { Order } from "./rows";
+import { type Order, tellsNew } from "./rows";
 
 const PAGE = 500;
 const POLL_MS = 15_000;
@@ -26,8 +26,8 @@ export function useFolder(place: Place, path: string, { order, hidden }: FolderV
   return useInfiniteQuery({
     queryKey: [...folderKey(place.vmid, place.root, path), sort, descending, hidden],
     initialPageParam: undefined as string | undefined,
-    // An agent that names a place again at which one was has no more to tell, and would be asked without end.
-    getNextPageParam: ({ next }: Folder, _pages, _param, asked) => (asked.includes(next) ? undefined : next),
+    // An agent that has told nothing new, and says that there is more, would be asked without end.
+    getNextPageParam: ({ next }: Folder, pages) => (tellsNew(pages) ? next : undefined),
     refetchOnWindowFocus: true,
     // Pages of a long folder are many looks; a short one is looked at now and then.
     refetchInterval: ({ state }) => (state.data && state.data.pages.length > 1 ? false : POLL_MS),

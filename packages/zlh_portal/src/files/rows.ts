@@ -36,6 +36,11 @@ export function joinEntries(pages: readonly { entries: readonly FileEntry[] }[])
   return pages.flatMap(({ entries }) => entries.filter(({ name }) => !seen.has(name) && seen.add(name)));
 }
 
+/** Tell whether the last of some pages has a name that none before it has. */
+export function tellsNew(pages: readonly { entries: readonly FileEntry[] }[]): boolean {
+  return joinEntries(pages).length > joinEntries(pages.slice(0, -1)).length;
+}
+
 /** Return a whole folder by rights; folders first, names break a tie. */
 export function sortByRights(entries: readonly FileEntry[], descending: boolean): FileEntry[] {
   const turn = descending ? -1 : 1;

@@ -26,7 +26,7 @@ it("leaves alone what reads as the sentence does", () => {
 });
 
 it.each([
-  ["photo\u202egpj.exe", "photo\\u202Egpj.exe"], ["a\u200b\ufeffb\x1b[2J\x9b", "a\\u200B\\uFEFFb\\x1B[2J\\x9B"], ["علي\u200cها 👩\u200d🚀 é", "علي\u200cها 👩\u200d🚀 é"],
+  ["photo\u202egpj.exe", "photo\\u202Egpj.exe"], ["root\u3164\u034f\u2800", "root\\u3164\\u034F\\u2800"], ["a\u{e0041}", "a\\u{E0041}"], ["❤\ufe0f", "❤\ufe0f"], ["a\u200b\ufeffb\x1b[2J\x9b", "a\\u200B\\uFEFFb\\x1B[2J\\x9B"], ["علي\u200cها 👩\u200d🚀 é", "علي\u200cها 👩\u200d🚀 é"],
 ])("shows what is not seen of %j", (text, shown) => expect(showUnseen(text)).toBe(shown));
 
 it("never speaks of the future", () => expect(formatAgo(5_000, 0)).toBe("just now"));

@@ -49,15 +49,20 @@ export function capitalize(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-// Controls but blanks, and letters that turn round or hide others. Those that join letters, and marks of direction, are of languages.
-const UNSEEN = /[\u0000-\u0008\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+// Controls but blanks, letters that turn round or hide others, and those of which nothing is seen. Those that join letters, marks of
+// direction, and what has a sign shown as a picture, are of languages.
+const UNSEEN = /(?![\u200c-\u200f\ufe0e\ufe0f])[\u0000-\u0008\u000e-\u001f\u007f-\u009f\u2028-\u202e\u2800\ufff9-\ufffb\p{Default_Ignorable_Code_Point}]/gu;
 
 /** Return a text of one line with whatever is not seen, and would act on what is, as its code: `a\u202Eb`. */
 export function showUnseen(text: string): string {
-  return text.replace(UNSEEN, (letter) => {
-    const code = letter.charCodeAt(0);
-    return code < 0x100 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`;
-  });
+  return text.replace(UNSEEN, showCode);
+}
+
+/** Return a letter as its code: `\x1B`, `\u202E`, `\u{E0041}`. */
+export function showCode(letter: string): string {
+  const code = letter.codePointAt(0) ?? 0;
+  if (code > 0xffff) return `\\u{${hex(code, 5)}}`;
+  return code < 0x100 ? `\\x${hex(code, 2)}` : `\\u${hex(code, 4)}`;
 }
 
 /** What a page has room for of a text that somebody else says, and of one line that is a name. */

@@ -3,6 +3,7 @@ import { Select, Text } from "@mantine/core";
 import { AuditLog } from "../auditlog/AuditLog";
 import { useFilters } from "../auditlog/filters";
 import { useWholeLog } from "../auditlog/queries";
+import { labelCustomers } from "../customers/labels";
 import { OFFERED, useCustomerNames } from "../customers/useCustomerNames";
 
 // What concerns no customer, such as signing in.
@@ -20,7 +21,7 @@ export function PlatformAuditLog() {
       <AuditLog query={query} filters={filters} people={[]} customers={names} isMixed>
         <Select
           aria-label="Customer" placeholder="All customers" clearable searchable limit={OFFERED} nothingFoundMessage="No such customer" flex="1 1 180px" value={chosen} onChange={(value) => filters.set("customer", value)}
-          data={[{ value: PLATFORM, label: "No customer (the platform)" }, ...[...names].map(([value, label]) => ({ value, label })), ...others]}
+          data={[{ value: PLATFORM, label: "No customer (the platform)" }, ...labelCustomers([...names].map(([id, name]) => ({ id, name }))), ...others]}
         />
       </AuditLog>
     </>

@@ -2,17 +2,21 @@
 
 RFC 5321 says how it is built. Beyond ASCII, RFC 6531 lets everything into the part before the @; the profile of Unicode
 for mail (UTS #39) and what mail systems give out are letters, marks and digits, and IDNA says the same of a host. So a
-picture is part of no address. A host of one name is one: mail within a house needs no dot.
+picture is part of no address, nor is a letter that is not seen or that is written as another is. A host of one name is
+one: mail within a house needs no dot.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 MAX_CHARS, MAX_LOCAL_BYTES, MAX_HOST_BYTES, MAX_LABEL_BYTES = 254, 64, 253, 63
 _ATOM = frozenset("!#$%&'*+-/=?^_`{|}~")
 # What Unicode calls letters, marks and decimal digits.
 _WORD = ("L", "M", "Nd")
+# Letters and marks of which nothing is seen: with one, an address would read like that of somebody else.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0000-\U000e0fff]")
 
 
 def find_email_problem(text: str) -> str | None:
@@ -48,7 +52,9 @@ def _find_host_problem(host: str) -> str | None:
 
 
 def _is_word(char: str) -> bool:
-    return unicodedata.category(char).startswith(_WORD)
+    # What is another letter in other clothes, such as a wide one, reads like that one.
+    is_own = unicodedata.normalize("NFKC", char) == char
+    return is_own and unicodedata.category(char).startswith(_WORD) and not _UNSEEN.match(char)
 
 
 def _count_bytes(label: str) -> int:
@@ -58,4 +64,5 @@ def _count_bytes(label: str) -> int:
 
 def _show(char: str) -> str:
     """Return a letter so that it is seen whatever it is."""
-    return f"'{char}'" if char.isprintable() and not char.isspace() else f"U+{ord(char):04X}"
+    is_seen = char.isprintable() and not char.isspace() and unicodedata.normalize("NFKC", char) == char
+    return f"'{char}'" if is_seen and not _UNSEEN.match(char) else f"U+{ord(char):04X}"

@@ -12,6 +12,7 @@ from zlh_api.customers.emails import checked_email
 from zlh_api.customers.model import Caller
 from zlh_api.customers.passwords import Passwords
 from zlh_api.customers.refusals import LastOperator, LastOwner
+from zlh_api.customers.rules import canonical_email
 from zlh_api.customers.secret import Secret
 from zlh_api.database.pool import Connection, Database
 from zlh_common.errors import NotFound
@@ -80,9 +81,7 @@ class Users:
         """
         password_hash = await self._passwords.hash(password.value)
         async with self._database.transaction() as connection:
-            user_id = await user_store.upsert_operator(
-                connection, user_id=uuid4(), email=checked_email(email), password_hash=password_hash
-            )
+            user_id = await _make_operator(connection, email, password_hash)
             await credential_store.delete_sessions(connection, user_id, but=None)
             return user_id
 
@@ -94,9 +93,7 @@ class Users:
             if customer_id is None:
                 customer_id = uuid4()
                 await store.insert_customer(connection, customer_id, customer_name)
-            user_id = await user_store.upsert_operator(
-                connection, user_id=uuid4(), email=checked_email(email), password_hash=password_hash
-            )
+            user_id = await _make_operator(connection, email, password_hash)
             await user_store.insert_membership(connection, customer_id, user_id, Role.OWNER)
             await credential_store.ensure_named_token(
                 connection,
@@ -106,6 +103,13 @@ class Users:
                 name="operator",
                 hint=api_token.hint,
             )
+
+
+async def _make_operator(connection: Connection, email: str, password_hash: str) -> UUID:
+    """Return the id; who is there already keeps an address that was taken under former rules. Raise EmailInvalid."""
+    is_known = await user_store.find_by_email(connection, canonical_email(email)) is not None
+    address = canonical_email(email) if is_known else checked_email(email)
+    return await user_store.upsert_operator(connection, user_id=uuid4(), email=address, password_hash=password_hash)
 
 
 async def _hold(connection: Connection, operator: Caller, user_id: UUID) -> frozenset[UUID]:

@@ -12,7 +12,10 @@ from zlh_common.schema.secrets import ShownOnce
 from zlh_common.schema.structs import Report, Request
 
 # Nothing in a name or an address moves a cursor, turns the direction of writing, or cannot be seen.
-_UNSEEN = r"\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_UNSEEN = (
+    r"\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0"
+)
 CustomerId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)")]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=rf"^(?!\s)[^{_UNSEEN}]+(?<!\s)$(?!\n)")]
 Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=rf"^[^@\s{_UNSEEN}]+@[^@\s{_UNSEEN}]+$(?!\n)")]
