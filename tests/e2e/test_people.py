@@ -317,7 +317,7 @@ async def test_no_page_of_people_is_wider_than_its_window(page: Page, stack: Sta
     name = f"\u05d2\u05df{width}" + "W" * 12 + "<img src=x onerror=document.title='broken'>"
     await page.set_viewport_size({"width": 1280, "height": 800})
     customer = await create_customer(page, stack, name)
-    await invite(page, "x" * 60 + "<b>@" + "y" * 60 + ".example", "Viewer")
+    await invite(page, "x" * 64 + "@" + "y" * 60 + ".example", "Viewer")
     await page.set_viewport_size({"width": width, "height": 800})
     portal = stack.dev["portalUrl"]
     for path in (
