@@ -11,12 +11,39 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 from e2e.stack import WAIT_S, Stack
+from fakes.hostile_words import TEXTS
 from zlh_common.names import CONTAINER_MARK
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = TESTS / "fakes/hostile_agent.py"
+LOG = "hostile.log"
+
+
+@pytest.fixture
+async def hostile_vmid(stack: Stack, own_vmid: int, tmp_path: Path) -> AsyncIterator[int]:
+    """A container with a process, of which a hostile program tells."""
+    body = {"argv": ["/bin/sh", "-c", "exec sleep 1000", *TEXTS], "environment": {"TEXT": "".join(TEXTS)}}
+    status, answer = await stack.call("PUT", f"/api/containers/{own_vmid}/processes/web", body)
+    assert status < 300, answer
+    status, answer = await stack.call(
+        "POST", f"/api/containers/{own_vmid}/exposures", {"port": 3000, "visibility": "public"}
+    )
+    assert status < 300, answer
+    async with taken_over(stack, own_vmid, tmp_path / LOG):
+        await _go_up(stack, own_vmid)
+        yield own_vmid
+
+
+async def _go_up(stack: Stack, vmid: int) -> None:
+    """Have a runtime that is the default, and one before it that is kept to go back to."""
+    path = f"/api/containers/{vmid}/runtimes"
+    older = {"name": "node", "version": "22", "default": True}
+    for where, body in ((path, older), (f"{path}/node/upgrade", {"version": "24"})):
+        status, answer = await stack.call("POST", where, body)
+        assert status < 300, answer
 
 
 @asynccontextmanager

@@ -124,6 +124,33 @@ async def test_a_file_is_made_and_written_and_what_others_wrote_is_never_overwri
     await expect(row(page, "notes.md")).to_contain_text("8 B")
 
 
+async def test_what_became_no_text_while_it_was_open_is_not_taken_for_one(
+    page: Page, stack: Stack, vmid: int, disk: Path
+) -> None:
+    """A program has put something else there, or nothing: what was written is kept, and goes where one asks for it."""
+    (disk / "made").write_text("text\n")
+    await open_text(page, stack, vmid, "made")
+    state, differs = page.get_by_test_id("editor-state"), page.get_by_test_id("differs")
+    overwrite = differs.get_by_role("button", name="Overwrite with mine")
+    (disk / "made").write_bytes(b"\x7fELF\x00\xff")
+    await write_at_the_end(page, "mine")
+    await page.keyboard.press("Control+s")
+    await expect(differs).to_contain_text("cannot be shown beside what you wrote")
+    await expect(differs.get_by_role("button")).to_have_count(1)
+    await expect(page.locator(".cm-content")).to_contain_text("mine")
+    assert (disk / "made").read_bytes() == b"\x7fELF\x00\xff"
+    # It is text again before anybody has chosen: both are there to be compared.
+    (disk / "made").write_text("theirs\n")
+    await overwrite.click()
+    await expect(differs.get_by_role("button", name="Take theirs, drop mine")).to_be_visible()
+    (disk / "made").unlink()
+    await overwrite.click()
+    await expect(differs).to_contain_text("The file was removed meanwhile")
+    await differs.get_by_role("button", name="Write it anew").click()
+    await expect(state).to_have_text("Saved")
+    assert (disk / "made").read_text() == "text\nmine"
+
+
 async def test_files_and_folders_come_by_button_and_by_drop_and_a_name_is_taken_once(
     page: Page, stack: Stack, vmid: int, disk: Path, tmp_path: Path
 ) -> None:

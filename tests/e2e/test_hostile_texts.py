@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from e2e.browser import PATIENCE_MS, sign_in
-from e2e.hostile_containers import taken_over
+from e2e.hostile_containers import LOG, hostile_vmid
 from e2e.hostile_games import blocks_on_offer, hostile_game, hostile_modrinth, modrinth
 from e2e.hostile_looks import Watch
 from e2e.stack import Stack
@@ -19,7 +19,7 @@ from e2e.test_accessible import WAITING, rest
 from fakes.hostile_agent import END
 from fakes.hostile_words import ELSEWHERE, NAMES, TEXTS
 
-__all__ = ["blocks_on_offer", "hostile_game", "hostile_modrinth", "modrinth"]
+__all__ = ["blocks_on_offer", "hostile_game", "hostile_modrinth", "hostile_vmid", "modrinth"]
 pytestmark = [pytest.mark.real("chromium", "portal"), pytest.mark.timeout(900)]
 
 OF_DEV = (
@@ -49,34 +49,9 @@ ATTEMPTS = {
         "frame-src"
     ),
 }
-LOG = "hostile.log"
 # What stands in the place of what threw; others may use the word.
 BROKEN = re.compile("^This (part|page) broke$")
 MINE = "what I had copied"
-
-
-@pytest.fixture
-async def hostile_vmid(stack: Stack, own_vmid: int, tmp_path: Path) -> AsyncIterator[int]:
-    """A container with a process, of which a hostile program tells."""
-    body = {"argv": ["/bin/sh", "-c", "exec sleep 1000", *TEXTS], "environment": {"TEXT": "".join(TEXTS)}}
-    status, answer = await stack.call("PUT", f"/api/containers/{own_vmid}/processes/web", body)
-    assert status < 300, answer
-    status, answer = await stack.call(
-        "POST", f"/api/containers/{own_vmid}/exposures", {"port": 3000, "visibility": "public"}
-    )
-    assert status < 300, answer
-    async with taken_over(stack, own_vmid, tmp_path / LOG):
-        await go_up(stack, own_vmid)
-        yield own_vmid
-
-
-async def go_up(stack: Stack, vmid: int) -> None:
-    """Have a runtime that is the default, and one before it that is kept to go back to."""
-    path = f"/api/containers/{vmid}/runtimes"
-    older = {"name": "node", "version": "22", "default": True}
-    for where, body in ((path, older), (f"{path}/node/upgrade", {"version": "24"})):
-        status, answer = await stack.call("POST", where, body)
-        assert status < 300, answer
 
 
 async def copy(context: BrowserContext, page: Page, stack: Stack) -> None:

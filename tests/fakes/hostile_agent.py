@@ -36,6 +36,11 @@ from zlh_common.schema.terminal import ConsoleHistory, Terminal
 
 STREAM = "0" * 32
 REPORT_EVERY_S = 20
+# Reasons of a refusal upon which the portal asks what shall become of what is there.
+REASONS = {
+    ("PUT", "/files/content"): "file_changed",
+    ("POST", "/files/uploads"): "file_exists",
+}
 END = "printed to its end"
 # What commands to the system ask for: titles, icons, the clipboard, notifications, links, palettes.
 COMMANDS = (
@@ -227,8 +232,10 @@ class HostileAgent:
         page = b"<script>window.hostile='page'</script>"
         return web.Response(body=page, content_type="text/html", headers=headers)
 
-    async def _refuse(self, _request: web.Request) -> web.Response:
+    async def _refuse(self, request: web.Request) -> web.Response:
         problem = self.words().make(Problem)
+        if code := REASONS.get((request.method, request.path)):
+            problem = _replaced(problem, code=code)
         return web.Response(body=encode(problem), status=409, content_type="application/problem+json")
 
 

@@ -23,6 +23,7 @@ TOGETHER: dict[str, str] = {
     "tests/e2e/test_games.py": "tests/e2e/games",
     "tests/e2e/test_accessible.py": "tests/e2e/portal",
     "tests/e2e/test_hostile_texts.py": "tests/e2e/portal",
+    "tests/e2e/test_hostile_windows.py": "tests/e2e/portal",
     "tests/e2e/test_keyboard.py": "tests/e2e/portal",
     "tests/e2e/test_list_of_thousands.py": "tests/e2e/portal",
     "tests/e2e/test_operator_pages.py": "tests/e2e/portal",
@@ -32,6 +33,7 @@ TOGETHER: dict[str, str] = {
     "tests/e2e/test_portal_in_bad_times.py": "tests/e2e/portal",
     "tests/e2e/test_rights_that_go.py": "tests/e2e/portal",
     "tests/e2e/test_roles_in_portal.py": "tests/e2e/portal",
+    "tests/e2e/test_shared_browser.py": "tests/e2e/portal",
     "tests/e2e/test_ways_in_portal.py": "tests/e2e/portal",
     "tests/e2e/": "tests/e2e/other",
 }
