@@ -217,3 +217,21 @@ async def test_a_route_that_is_behind_opens_no_port_by_the_right_to_another(site
         assert (await place.client.post(path, json=each, headers=headers)).status == 201
         assert (await site.curl("/", "-H", "Accept: text/html", host=site.own_host))[0] == 404
     assert not site.reached
+
+
+async def test_a_name_that_leads_nowhere_says_so_to_readers(site: Site) -> None:
+    """To a browser with our page, to a program with our problem, and a port that is published is not covered by it."""
+    page = await site.place.client.get("/.zlh/nowhere", headers={"Host": site.host, "Accept": "text/html"})
+    assert page.status == 404
+    assert "nothing is published at this address" in await page.text()
+    for host in ("3001-dev-101.localhost", "dev-999.localhost", "DEV-999.localhost."):
+        status, headers = await site.curl("/any/way?x=1", "-H", "Accept: text/html", host=host)
+        assert (status, headers["Content-Length"]) == (404, page.headers["Content-Length"]), host
+        assert headers["X-Frame-Options"] == "DENY"
+        status, headers = await site.curl("/", host=host)
+        assert (status, headers["Content-Type"]) == (404, "application/problem+json"), host
+        assert (await site.curl("/", "-X", "POST", host=host))[0] == 404, host
+    # What is no name of a container's is none of ours.
+    status, headers = await site.curl("/", "-H", "Accept: text/html", host="www.localhost")
+    assert (status, headers["Content-Type"]) == (404, "text/plain; charset=utf-8")
+    assert (await site.curl("/", "-H", f"Cookie: {await _sign_in(site)}"))[0] == 200

@@ -58,6 +58,7 @@ PUBLIC = {
     ("GET", "/.zlh/enter"),
     ("GET", "/api/access/{label}"),
     ("GET", "/.zlh/home"),
+    ("GET", "/.zlh/nowhere"),
     ("GET", "/.zlh/silent"),
     ("GET", "/assets/{path}"),
     ("GET", "/{path:(?!api/).*}"),

@@ -16,7 +16,19 @@ from hypothesis import strategies as st
 
 from zlh_api.edge.model import PLATFORM_OWNER, ExposedPort, GamePort, ProxySetting, RouteFile, RouteWish, TlsSetting
 from zlh_api.edge.traefik_file import MARK_PREFIX, parse_mark, render_route_file
-from zlh_api.edge.traefik_hosts import GUARD, HOME, OPEN, PAGES, PRIORITY, ROUTER, SILENT, render_hosts_file
+from zlh_api.edge.traefik_hosts import (
+    BLANK,
+    GUARD,
+    HOME,
+    LEAST_PRIORITY,
+    NOWHERE,
+    OPEN,
+    PAGES,
+    PRIORITY,
+    ROUTER,
+    SILENT,
+    render_hosts_file,
+)
 from zlh_api.edge.traefik_http import router_names
 from zlh_api.edge.traefik_text import RouteUnsafe
 from zlh_common.names import HOST_LABEL, MAX_VMID, MIN_VMID, HostName, OwnerMark, Vmid, is_label, render_host
@@ -127,11 +139,12 @@ def test_everything_that_is_shared_is_there(setting: ProxySetting) -> None:
     """The file names nothing outside of itself, and its version can be told from the proxy's list."""
     file = render_hosts_file(setting)
     http = body(file)
-    ((name, router),) = http["routers"].items()
-    assert set(http["middlewares"]) == {GUARD, OPEN, SILENT, HOME, PAGES}
-    assert set(http["services"]) == {router["service"], http["middlewares"][SILENT]["errors"]["service"]}
-    assert http["services"][router["service"]]["loadBalancer"]["servers"] == [{"url": setting.api_url}]
-    assert file.routers == ((name, router["service"]),) == ((ROUTER, f"zlh-api-{file.digest}"),)
+    service = f"zlh-api-{file.digest}"
+    assert set(http["middlewares"]) == {GUARD, OPEN, SILENT, HOME, BLANK, PAGES}
+    assert {service} == set(http["services"]) == {http["middlewares"][SILENT]["errors"]["service"]}
+    assert http["services"][service]["loadBalancer"]["servers"] == [{"url": setting.api_url}]
+    assert {name: router["service"] for name, router in http["routers"].items()} == {ROUTER: service, NOWHERE: service}
+    assert set(file.routers) == {(ROUTER, service), (NOWHERE, service)}
     assert parse_mark(file.text) == PLATFORM_OWNER
 
 
@@ -147,13 +160,19 @@ def test_each_host_has_one_router(wish: RouteWish, setting: ProxySetting) -> Non
 
 @given(wish=WISHES, setting=SETTINGS)
 def test_the_platforms_paths_are_ours_at_every_host(wish: RouteWish, setting: ProxySetting) -> None:
-    """`/.zlh/` wins over whatever a container has there, at its own host and at each port, in each spelling."""
-    ours = body(render_hosts_file(setting))["routers"][ROUTER]
+    """`/.zlh/` wins over whatever a container has there, at its own host and at each port, in each spelling.
+
+    And what shows the page of a name at which there is nothing wins over nothing.
+    """
+    routers = body(render_hosts_file(setting))["routers"]
+    ours, nowhere = routers[ROUTER], routers[NOWHERE]
     rules = [router["rule"] for router in body(render_route_file(wish, setting))["routers"].values()]
     # The proxy's own priority of a rule is its length.
     assert ours["priority"] == PRIORITY > max(map(len, rules))
+    assert nowhere["priority"] == LEAST_PRIORITY < min(map(len, rules))
     path, _, name = ours["rule"].partition(" && ")
     assert path == "PathPrefix(`/.zlh/`)"
+    assert nowhere["rule"] == f"Method(`GET`) && {name}"
     pattern = re.fullmatch(r"HostRegexp\(`(.*)`\)", name)
     assert pattern is not None
     for host in (wish.host, *(replace(wish.host, port=port.port) for port in wish.exposed)):
@@ -232,12 +251,12 @@ def test_what_the_api_is_asked_with_and_what_reaches_the_container() -> None:
 def test_every_router_speaks_tls_or_none(wish: RouteWish, setting: ProxySetting) -> None:
     """A router without it would not answer at an entry point that does, and the other way round."""
     routers = body(render_route_file(wish, setting))["routers"]
-    for name, router in [*routers.items(), (ROUTER, body(render_hosts_file(setting))["routers"][ROUTER])]:
+    for name, router in (routers | body(render_hosts_file(setting))["routers"]).items():
         hosts = re.findall(r"Host\(`(.*?)`\)", router["rule"])
         wanted: dict[str, Any] = {}
         if setting is WILDCARD:
             wanted = {"certResolver": "acme", "domains": [{"main": "*.example.org"}]}
-        elif setting is EACH_HOST and name != ROUTER:
+        elif setting is EACH_HOST and name not in {ROUTER, NOWHERE}:
             # Each of its own, so that a default port which changes costs no new certificate.
             wanted = {"certResolver": "acme", "domains": [{"main": host} for host in hosts]}
         assert router.get("tls") == (None if setting.tls is None else wanted)

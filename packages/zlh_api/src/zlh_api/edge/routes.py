@@ -75,6 +75,11 @@ def endpoints(service: ContainerService, clock: Clock, *, domain: str) -> list[E
             "addresses, or on the one in the variable <code>HOST</code>.</p>",
         )
 
+    async def nowhere(call: Call) -> web.Response:
+        if "text/html" not in call.request.headers.get("Accept", ""):
+            raise NotFound
+        return render_nothing_here()
+
     return [
         Endpoint("GET", f"{PLATFORM_PATH}ready", Policy.PUBLIC, ready, "Proof that a container's name leads here"),
         Endpoint("GET", f"{PLATFORM_PATH}home", Policy.PUBLIC, home, "The page of a container that publishes nothing"),
@@ -82,6 +87,7 @@ def endpoints(service: ContainerService, clock: Clock, *, domain: str) -> list[E
             "GET", f"{PLATFORM_PATH}silent", Policy.PUBLIC, silent, "The page of a port that nobody listens on",
             is_counted=False,
         ),
+        Endpoint("GET", f"{PLATFORM_PATH}nowhere", Policy.PUBLIC, nowhere, "The page of a name that leads nowhere"),
     ]  # fmt: skip
 
 
