@@ -40,10 +40,21 @@ async def hostile_vmid(stack: Stack, own_vmid: int, tmp_path: Path) -> AsyncIter
 async def _go_up(stack: Stack, vmid: int) -> None:
     """Have a runtime that is the default, and one before it that is kept to go back to."""
     path = f"/api/containers/{vmid}/runtimes"
-    older = {"name": "node", "version": "22", "default": True}
-    for where, body in ((path, older), (f"{path}/node/upgrade", {"version": "24"})):
+    for where, body in ((path, {"name": "node", "version": "22"}), (f"{path}/node/upgrade", {"version": "24"})):
         status, answer = await stack.call("POST", where, body)
         assert status < 300, answer
+        # Nothing is kept to go back to that was not in place when another came.
+        async with asyncio.timeout(WAIT_S):
+            while not await _has_default(stack, path, body["version"]):
+                await asyncio.sleep(0.1)
+
+
+async def _has_default(stack: Stack, path: str, version: str) -> bool:
+    _, found = await stack.call("GET", path)
+    return any(
+        each["name"] == "node" and each["default"] and each["version"].startswith(f"{version}.")
+        for each in found["runtimes"]
+    )
 
 
 @asynccontextmanager

@@ -61,8 +61,12 @@ class Windows:
         await self.close()
 
     async def see_menu(self, button: Locator) -> list[str]:
-        """Look at a menu; return what stands in it. It stays open."""
+        """Look at the menu of a button, as `see_opened_menu` does."""
         await button.click()
+        return await self.see_opened_menu()
+
+    async def see_opened_menu(self) -> list[str]:
+        """Look at the menu that is open; return what stands in it. It stays open."""
         menu = self._page.get_by_role("menu")
         await expect(menu).to_be_visible()
         await self.look("a menu")

@@ -113,6 +113,8 @@ export function FolderView({ status, place, roots, root, path, chunkBytes, mayWr
     for (const folder of emptyFolders) makeFolder(place, joinPath(path, folder), true).then(refresh, tellProblem("A folder was not made"));
   };
 
+  // What could not be had is asked for again by hand alone: the list would ask without end.
+  const hasMore = query.hasNextPage && !query.isFetchNextPageError;
   const isMissing = query.error !== null && ["path_not_found", "not_a_folder"].includes(asApiError(query.error).code);
   return (
     <Stack gap="sm">
@@ -148,15 +150,16 @@ export function FolderView({ status, place, roots, root, path, chunkBytes, mayWr
         <DropArea isOn={mayWrite} onDropped={upload}>
           <div ref={area}>
             <FileGrid
-              label={`Files in ${path === "" ? root.title : showName(path)}`} entries={entries} hasMore={query.hasNextPage} isFetching={query.isFetching && (query.isPending || query.isFetchingNextPage)} order={order} selection={selection}
+              label={`Files in ${path === "" ? root.title : showName(path)}`} entries={entries} hasMore={hasMore} isFetching={query.isFetching && (query.isPending || query.isFetchingNextPage)} order={order} selection={selection}
               hrefOf={(entry) => hrefOf(place, path, entry)} onOrder={setOrder} onSelect={setSelection} onOpen={open} onUp={() => path !== "" && goTo({ path: parentOf(path) })}
               onKey={(key) => (key === "rename" ? actions.includes("rename") : actions.includes("delete")) && act(key)} onMenu={setMenuAt} onMore={() => void query.fetchNextPage()}
             />
+            {query.isFetchNextPageError && <Problem error={query.error} title="The rest of this folder cannot be shown" onRetry={() => void query.fetchNextPage()} />}
             {query.data && entries.length === 0 && <EmptyFolder mayWrite={mayWrite} hidden={hidden} isRoot={path === ""} />}
           </div>
         </DropArea>
       )}
-      <Text size="xs" c="dimmed" role="status" data-testid="folder-count">{query.data ? `${countEntries(entries)}${query.hasNextPage ? " so far; scroll for more" : ""}` : ""}</Text>
+      <Text size="xs" c="dimmed" role="status" data-testid="folder-count">{query.data ? `${countEntries(entries)}${hasMore ? " so far; scroll for more" : ""}` : ""}</Text>
       <FileMenu at={menuAt} title={chosen.length === 1 && chosen[0] ? showName(chosen[0].name) : countEntries(chosen)} actions={actions} onAct={act} onClose={() => {
         setMenuAt(null);
         focusGrid();

@@ -10,7 +10,7 @@ import type { FileOperation } from "../api/types";
 import classes from "./files.module.css";
 import { showName } from "./names";
 import { describeAmount, describeOperation, describeSkipped } from "./operations";
-import { isRunning, useOperations, useRefreshFiles } from "./queries";
+import { isRunning, useOperations, useRefreshAfterWork, useRefreshFiles } from "./queries";
 import { Said } from "../layout/Said";
 
 const SHOWN = 5;
@@ -19,13 +19,13 @@ const QUIET = new Set(["measure", "checksum"]);
 
 export function OperationList({ vmid, since, mayCancel }: { vmid: number; since: number; mayCancel: boolean }) {
   const query = useOperations(vmid);
-  const refresh = useRefreshFiles(vmid);
+  const refresh = useRefreshAfterWork(vmid);
   const [dismissed, setDismissed] = useState<ReadonlySet<string>>(new Set());
   const items = (query.data ?? []).filter((operation) => !QUIET.has(operation.kind) && !dismissed.has(operation.id));
   const running = items.filter(isRunning);
   const ended = items.filter((operation) => !isRunning(operation) && isWorthTelling(operation, since));
   const count = running.length;
-  // Each one that ends has changed what is shown; the list of them is among it.
+  // Each one that ends has changed what is shown.
   useEffect(() => () => {
     if (count > 0) refresh();
     // eslint-disable-next-line react-hooks/exhaustive-deps

@@ -63,6 +63,13 @@ export function useRefreshFiles(vmid: number): () => void {
   return () => void queries.invalidateQueries({ queryKey: [FILES, vmid] });
 }
 
+/** Return what has all but the list of work looked at anew: that has told of the end of some, and would be asked again at once. */
+export function useRefreshAfterWork(vmid: number): () => void {
+  const queries = useQueryClient();
+  const work = operationsKey(vmid)[2];
+  return () => void queries.invalidateQueries({ queryKey: [FILES, vmid], predicate: ({ queryKey }) => queryKey[2] !== work });
+}
+
 /** A change of files, after which all that shows them is looked at anew, however it went. */
 export function useChange<Wish, Result>(vmid: number, change: (wish: Wish) => Promise<Result>) {
   const refresh = useRefreshFiles(vmid);
