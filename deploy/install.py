@@ -334,7 +334,8 @@ def _is_folder(place: Path, owner: str, group: str, mode: int) -> bool:
         raise Refused(
             f"{place} is no folder, and nothing is done through a link: put the folder itself there, or mount it."
         )
-    is_owned = has_user() and (place.owner(), place.group()) == (owner, group)
+    # By numbers: whose folder it was on another machine may have no name here.
+    is_owned = has_user() and (status.st_uid, status.st_gid) == (pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid)
     return is_owned and stat.S_IMODE(status.st_mode) == mode
 
 
@@ -443,7 +444,8 @@ def _psql(*arguments: str, stdin: Path | None = None) -> str:
 
 def settle_artifacts(work: Work, release: Release) -> None:
     """Have keys and a tree, and the agent of this version offered in it."""
-    is_begun = (TREE / "archives").is_dir() and (KEYS / "root.json").is_file()
+    # The tree's own root is the last that is made.
+    is_begun = (KEYS / "root.json").is_file() and (TREE / "metadata/1.root.json").is_file()
     work.settle(f"artifacts {TREE}, keys {KEYS}", lambda: artifacts(release, "init"), is_right=is_begun)
     archives = [path.name.removesuffix(".json") for path in (release.folder / "artifacts").rglob("*.json")]
     is_published = is_begun and release.place.is_dir() and is_offered(release)

@@ -302,10 +302,15 @@ def _make(asked: argparse.Namespace) -> None:
     for left in into.glob(".*.new"):
         shutil.rmtree(left)
     fresh.mkdir()
-    _write_parts(place, tools, fresh)
-    manifest = _write_manifest(fresh, stamp, schema=_read_schema(place, tools))
-    check_keys(fresh, check_backup(fresh, tools), tools)
-    _sync_tree(fresh)
+    try:
+        _write_parts(place, tools, fresh)
+        manifest = _write_manifest(fresh, stamp, schema=_read_schema(place, tools))
+        check_keys(fresh, check_backup(fresh, tools), tools)
+        _sync_tree(fresh)
+    except BaseException:
+        # The disk that it has filled may be the database's.
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     fresh.rename(into / stamp)
     _sync(into)
     _leave_record(place.record, render_record(datetime.fromtimestamp(began, UTC), _size(manifest)))

@@ -27,7 +27,7 @@ OF_DEV = (
     "settings",
 )  # fmt: skip
 OF_GAME = (
-    "overview", "game", "mods", "processes", "processes/server", "files", "metrics", "history", "ports", "settings",
+    "overview", "game", "mods", "processes", "files", "metrics", "history", "ports", "settings",
 )  # fmt: skip
 OF_PLATFORM = ("standing", "customers", "users", "agents", "edge", "audit-log")
 # Of what an address may have: no markup, but what other engines of templates would run.

@@ -182,6 +182,10 @@ def goes_on_after_an_end_in_the_middle(host: Host) -> None:
     assert re.search(r"changed  version /opt/zlh/api/[0-9.]+\n", said)
     assert "traefik.api_ca /etc/zlh/traefik-api.crt is no file" in said
     assert host.attach("systemctl", "is-active", "--quiet", "zlh-api").returncode != 0
+    # What helps with the configuration is there while it waits.
+    looked = host.attach("/usr/local/bin/zlh-api", "check-config")
+    assert looked.returncode != 0
+    assert "traefik.api_ca /etc/zlh/traefik-api.crt is no file" in looked.stdout + looked.stderr
 
 
 def runs_once_it_is_configured(host: Host) -> None:

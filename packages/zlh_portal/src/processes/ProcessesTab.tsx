@@ -41,7 +41,7 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
   if (!processes) return query.error ? <Problem error={query.error} title="The processes cannot be listed" onRetry={() => void query.refetch()} /> : <Loading />;
   if (item !== undefined) {
     const process = processes.find(({ name }) => name === item);
-    if (!process) return query.isPlaceholderData ? <Loading /> : <NotFoundPage what="process" />;
+    if (!process) return query.isPlaceholderData ? <Loading /> : <NotFoundPage what="process" within={{ to: `/containers/${status.vmid}/processes`, label: "To the processes" }} />;
     return <Suspense fallback={<Loading />}><ProcessPage status={status} process={process} may={may} onEdit={() => void edit(process)} />{form}</Suspense>;
   }
   return (
