@@ -40,12 +40,13 @@ async def hostile_vmid(stack: Stack, own_vmid: int, tmp_path: Path) -> AsyncIter
 async def _go_up(stack: Stack, vmid: int) -> None:
     """Have a runtime that is the default, and one before it that is kept to go back to."""
     path = f"/api/containers/{vmid}/runtimes"
-    for where, body in ((path, {"name": "node", "version": "22"}), (f"{path}/node/upgrade", {"version": "24"})):
+    older: dict[str, object] = {"name": "node", "version": "22", "default": True}
+    for where, body in ((path, older), (f"{path}/node/upgrade", {"version": "24"})):
         status, answer = await stack.call("POST", where, body)
         assert status < 300, answer
         # Nothing is kept to go back to that was not in place when another came.
         async with asyncio.timeout(WAIT_S):
-            while not await _has_default(stack, path, body["version"]):
+            while not await _has_default(stack, path, str(body["version"])):
                 await asyncio.sleep(0.1)
 
 

@@ -40,9 +40,9 @@ class Windows:
         await self.look(f"window {names[-1]}")
 
     async def press(self, name: Name) -> None:
-        """Press the first button or entry of a menu of this name."""
+        """Press the first button or entry of a menu of this name, by key: what is told in passing may stand over it."""
         buttons = self._page.get_by_role("button", name=name, exact=True)
-        await buttons.or_(self._page.get_by_role("menuitem", name=name, exact=True)).first.click()
+        await buttons.or_(self._page.get_by_role("menuitem", name=name, exact=True)).first.press("Enter")
 
     async def send(self, name: Name) -> None:
         """Send what stands in the window, and look at the window that tells of the refusal."""
