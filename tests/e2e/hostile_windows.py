@@ -46,7 +46,7 @@ class Windows:
 
     async def send(self, name: Name) -> None:
         """Send what stands in the window, and look at the window that tells of the refusal."""
-        await self.window.get_by_role("button", name=name, exact=True).click()
+        await self.window.get_by_role("button", name=name, exact=True).press("Enter")
         await expect(self.window.get_by_test_id("problem")).to_be_visible()
         await self.look(f"{name}, refused")
 
