@@ -208,7 +208,7 @@ async def windows(page: Page, stack: Stack, vmid: int) -> AsyncIterator[str]:
         yield button
 
 
-@pytest.mark.parametrize(("scheme", "width"), zip(SCHEMES, WIDTHS, strict=True))
+@pytest.mark.parametrize(("scheme", "width"), [*zip(SCHEMES, WIDTHS, strict=True)])
 async def test_windows_hold_the_focus_and_give_it_back(
     seen: Open, stack: Stack, vmid: int, scheme: str, width: int
 ) -> None:
