@@ -75,11 +75,6 @@ def endpoints(service: ContainerService, clock: Clock, *, domain: str) -> list[E
             "addresses, or on the one in the variable <code>HOST</code>.</p>",
         )
 
-    async def nowhere(call: Call) -> web.Response:
-        if "text/html" not in call.request.headers.get("Accept", ""):
-            raise NotFound
-        return render_nothing_here()
-
     return [
         Endpoint("GET", f"{PLATFORM_PATH}ready", Policy.PUBLIC, ready, "Proof that a container's name leads here"),
         Endpoint("GET", f"{PLATFORM_PATH}home", Policy.PUBLIC, home, "The page of a container that publishes nothing"),
@@ -87,8 +82,15 @@ def endpoints(service: ContainerService, clock: Clock, *, domain: str) -> list[E
             "GET", f"{PLATFORM_PATH}silent", Policy.PUBLIC, silent, "The page of a port that nobody listens on",
             is_counted=False,
         ),
-        Endpoint("GET", f"{PLATFORM_PATH}nowhere", Policy.PUBLIC, nowhere, "The page of a name that leads nowhere"),
+        Endpoint("GET", f"{PLATFORM_PATH}nowhere", Policy.PUBLIC, _nowhere, "The page of a name that leads nowhere"),
     ]  # fmt: skip
+
+
+async def _nowhere(call: Call) -> web.Response:
+    """Tell a reader with a page, and a program with the problem, that there is nothing at this name."""
+    if "text/html" not in call.request.headers.get("Accept", ""):
+        raise NotFound
+    return render_nothing_here()
 
 
 def _host_of(request: web.Request, domain: str) -> HostName:
