@@ -9,6 +9,8 @@ import re
 import pytest
 
 from architecture.code import PACKAGES, ROOT, module_names, modules, tracked_files
+from zlh_api.agents.pins import REDIRECTS, SHOWS_ANOTHER
+from zlh_api.proof.rules import ALL_FAULTS
 from zlh_common.errors import ZlhError
 
 NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "misc", "manager", "common", "base"}
@@ -140,6 +142,22 @@ def test_every_error_is_documented_and_no_other() -> None:
     codes = {error.code for error in all_errors()} | literal_codes()
     assert codes - set(documented) == set(), "not in docs/errors.md"
     assert set(documented) - codes == set(), "gone from the code"
+
+
+def words_of_degraded() -> set[str]:
+    """Return every word that the API may put into `degraded`."""
+    source = (ROOT / "packages/zlh_api/src/zlh_api/containers/status.py").read_text()
+    appended = re.findall(r"reasons\.append\(\"(\w+)\"\)|(?:return|reasons =) \[\"(\w+)\"\]", source)
+    return {first or second for first, second in appended} | {*ALL_FAULTS, REDIRECTS, SHOWS_ANOTHER}
+
+
+def test_every_degradation_is_documented_and_told_to_people() -> None:
+    """docs/api.md explains each word to who writes a program, the portal to who looks, and neither has one more."""
+    documented = (ROOT / "docs/api.md").read_text().partition("`degraded`\n")[2].partition("\n## ")[0]
+    portal = (ROOT / "packages/zlh_portal/src/containers/states.ts").read_text()
+    told = portal.partition("const DEGRADED")[2].partition("\n};")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", documented, re.MULTILINE)) == words_of_degraded()
+    assert set(re.findall(r"^  (\w+):", told, re.MULTILINE)) == words_of_degraded()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import { lazily } from "./layout/lazily";
 import { NotFoundPage } from "./layout/NotFoundPage";
 import { theme } from "./layout/theme";
 import { LoginPage } from "./session/LoginPage";
+import { followOtherTabs } from "./session/otherTabs";
 import { RequireSession } from "./session/RequireSession";
 
 const AccountPage = lazily("AccountPage", () => import("./account/AccountPage"));
@@ -25,6 +26,7 @@ const PlatformPage = lazily("PlatformPage", () => import("./platform/PlatformPag
 const Shell = lazily("Shell", () => import("./layout/Shell"));
 
 const queries = makeQueryClient();
+followOtherTabs(queries);
 
 const router = createBrowserRouter([
   {

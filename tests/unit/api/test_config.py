@@ -14,10 +14,12 @@ from zlh_api.circuit import Circuits
 from zlh_api.config.edge_tables import parse_ports
 from zlh_api.config.load import load_config
 from zlh_api.config.problems import is_loopback
+from zlh_api.config.tables import MAX_OPEN_CALLS
 from zlh_api.containers.rules import find_excess
 from zlh_api.containers.service import Hosting
 from zlh_api.drivers.proxmox.driver import ProxmoxDriver
 from zlh_api.edge.model import TlsSetting
+from zlh_api.web.connections import MAX_CONNECTIONS
 from zlh_api.web.rate_limits import Rates
 from zlh_api.web.token_buckets import Rate
 from zlh_common.errors import ConfigInvalid
@@ -282,8 +284,16 @@ SECURE = (("", "container_scheme", '"https"'), ("traefik", "web_url", '"https://
         ([("traefik.games", "tcp", '"20000-29999"')], "10000 ports"),
         ([("traefik.games", "tcp", '"8400-8410"')], "port of traefik.web_url"),
         ([*SECURE, ("traefik.games", "tcp", '"440-450"')], "port of traefik.web_url"),
+        ([("traefik", "web_url", '"http://127.0.0.1:99999"')], "web_url 'http://127.0.0.1:99999' is no http"),
+        ([("traefik", "api_url", '"http://[::1"')], "api_url 'http://[::1' is no http"),
+        ([("", "portal_url", '"http://Portal.localhost"')], "write 'http://portal.localhost'"),
+        ([("", "portal_url", '"http://portal.localhost:80"')], "write 'http://portal.localhost'"),
+        ([("", "portal_url", '"HTTPS://portal.localhost:443/"')], "write 'https://portal.localhost'"),
+        ([("", "portal_url", '"http://portal.localhost:8400/zlh"')], "write 'http://portal.localhost:8400'"),
+        ([("", "portal_url", '"http://kim@portal.localhost"')], "write 'http://portal.localhost'"),
+        ([("", "portal_url", '"http://[2001:db8::1]:8400"')], "no host that the proxy could have a route for"),
+        ([("", "portal_url", '"http://portal.example.org."')], "no host that the proxy could have a route for"),
     ],
-    ids=["tls", "web", "unchecked", "ca", "reversed", "zero", "beyond", "many", "taken", "taken-tls"],
 )
 def test_what_the_public_side_cannot_be_is_told(tmp_path: Path, changes: list[tuple[str, str, str]], told: str) -> None:
     """Schemes that contradict each other, and pools of game ports that no proxy could open."""
@@ -436,6 +446,7 @@ def test_quotas_and_limits_are_read(tmp_path: Path) -> None:
     assert config.quota.quota == Quota(cpu=2.5, members=0)
     assert rate_settings(config.rate_limits).credential == Rates(Rate(500, 1000), Rate(0.5, 3))
     assert open_settings(config.rate_limits).sockets == 7
+    assert MAX_OPEN_CALLS < MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize(
@@ -449,6 +460,7 @@ def test_quotas_and_limits_are_read(tmp_path: Path) -> None:
         ("rate_limits", "reads", "{ per_s = 5, burst = 0 }", "$.rate_limits.reads.burst"),
         ("rate_limits", "reads", "{ per_s = 5 }", "burst"),
         ("rate_limits", "event_streams", "0", "$.rate_limits.event_streams"),
+        ("rate_limits", "sockets", str(MAX_OPEN_CALLS - 2499), "one process holds 7680 open"),
     ],
 )
 def test_quotas_and_limits_that_cannot_be_are_refused(

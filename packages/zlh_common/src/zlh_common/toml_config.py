@@ -34,9 +34,10 @@ def is_http_url(text: str) -> bool:
     """Tell whether it is the address of a server, as configurations name those that are called."""
     try:
         url = urlsplit(text)
+        has_port = url.port is None or url.port > 0
     except ValueError:
         return False
-    return url.scheme in {"http", "https"} and bool(url.hostname)
+    return url.scheme in {"http", "https"} and bool(url.hostname) and has_port
 
 
 def _decode_path(kind: type, value: object) -> object:

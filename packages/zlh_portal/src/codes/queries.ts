@@ -2,7 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import type { InvitationSeen } from "../api/types";
-import { becomes } from "../session/session";
+import { switchTo } from "../session/session";
 
 /** What an invitation is for; kept no longer than it is shown, since its key holds the code. */
 export function useInvitation(code: string) {
@@ -18,7 +18,7 @@ export function useAccept(code: string) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (password: string | null) => take(client.POST("/api/invitations/accept", { body: { code, password } })),
-    onSuccess: (me) => becomes(queries, me),
+    onSuccess: (me) => switchTo(queries, me),
   });
 }
 
@@ -27,6 +27,6 @@ export function useResetPassword(code: string) {
   return useMutation({
     mutationFn: (newPassword: string) => take(client.POST("/api/password-resets/accept", { body: { code, newPassword } })),
     // Every session of the user has ended, which may have been the one of this browser.
-    onSuccess: () => becomes(queries, null),
+    onSuccess: () => switchTo(queries, null),
   });
 }

@@ -6,6 +6,7 @@ import { endsSession, ME, noteEnd } from "../api/query";
 import { currentStanding, tell } from "../api/standing";
 import type { ContainerStatus, Me, Permission } from "../api/types";
 import { forgetOthers } from "../files/uploads/remembered";
+import { tellOtherTabs } from "./otherTabs";
 import { type Rights, rightsOn, whyNot } from "./permissions";
 
 export function useMe() {
@@ -34,12 +35,18 @@ export function useSignIn() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (body: { email: string; password: string }) => take(client.POST("/api/auth/login", { body })),
-    onSuccess: (me: Me) => becomes(queries, me),
+    onSuccess: (me: Me) => switchTo(queries, me),
   });
 }
 
+/** Somebody has signed in here, or out: the browser's other tabs follow. */
+export function switchTo(queries: QueryClient, me: Me | null): void {
+  becomes(queries, me);
+  tellOtherTabs();
+}
+
 /** Somebody is signed in, or nobody: who comes back finds everything as it was, and what another person has seen is thrown away. */
-export function becomes(queries: QueryClient, me: Me | null): void {
+function becomes(queries: QueryClient, me: Me | null): void {
   const before = queries.getQueryData<Me | null>(ME);
   tell({ type: "signed-in" });
   if (me && before?.user.id === me.user.id) {
@@ -57,7 +64,7 @@ export function useSignOut() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: () => take(client.POST("/api/auth/logout")),
-    onSuccess: () => becomes(queries, null),
+    onSuccess: () => switchTo(queries, null),
   });
 }
 

@@ -6,13 +6,36 @@ from urllib.parse import urlsplit
 
 from zlh_api.config.edge_tables import GamePortsSection, SftpSection, TraefikSection, parse_ports
 from zlh_api.config.model import ApiConfig
+from zlh_common.names import is_domain, is_label
+from zlh_common.toml_config import is_http_url
 
 # Each is a listener of the proxy from its start.
 MAX_GAME_PORTS = 2000
 
 
+def find_portal_problems(config: ApiConfig) -> list[str]:
+    """Return what is wrong with the portal's address, besides being none. Browsers repeat it, and are compared with it."""
+    if not is_http_url(config.portal_url):
+        return []
+    url = urlsplit(config.portal_url)
+    host = url.hostname or ""
+    problems = []
+    if not is_domain(host):
+        problems.append(f"portal_url {config.portal_url!r} has no host that the proxy could have a route for")
+    usual = {"http": 80, "https": 443}[url.scheme]
+    origin = f"{url.scheme}://{host}" + (f":{url.port}" if url.port not in {None, usual} else "")
+    if config.portal_url not in {origin, f"{origin}/"}:
+        problems.append(f"portal_url {config.portal_url!r} is not as browsers name it; write {origin!r}")
+    label, _, domain = host.partition(".")
+    if domain == config.container_domain and is_label(label):
+        problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
+    return problems
+
+
 def find_public_problems(config: ApiConfig) -> list[str]:
     """Return what does not fit together of the scheme, certificates and ports by which the public comes in."""
+    if not is_http_url(config.traefik.web_url):
+        return []
     problems, traefik = [], config.traefik
     web_scheme = urlsplit(traefik.web_url).scheme
     if config.container_scheme == "http" and (traefik.tls is not None or web_scheme == "https"):
@@ -55,6 +78,8 @@ def _find_folder_problems(traefik: TraefikSection) -> list[str]:
 
 
 def _find_api_problems(traefik: TraefikSection) -> list[str]:
+    if not is_http_url(traefik.api_url):
+        return []
     has_tls = urlsplit(traefik.api_url).scheme == "https"
     problems = []
     if traefik.api_ca is not None and not has_tls:

@@ -7,15 +7,17 @@ from urllib.parse import urlsplit
 
 from zlh_api.config.dns_problems import find_dns_problems
 from zlh_api.config.driver_problems import find_driver_problems
-from zlh_api.config.edge_problems import find_directory_problems, find_public_problems
+from zlh_api.config.edge_problems import find_directory_problems, find_portal_problems, find_public_problems
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import (
+    MAX_OPEN_CALLS,
     ArtifactsSection,
     ModsSection,
+    RateLimitsSection,
     ResourcesSection,
 )
 from zlh_api.containers.rules import find_excess
-from zlh_common.names import is_domain, is_label
+from zlh_common.names import is_domain
 from zlh_common.toml_config import is_http_url
 
 
@@ -34,13 +36,11 @@ def find_problems(config: ApiConfig) -> list[str]:
     ):
         if not is_http_url(url):
             problems.append(f"{name} {url!r} is no http or https URL")
-    portal_host = urlsplit(config.portal_url).hostname or ""
-    label, _, domain = portal_host.partition(".")
-    if domain == config.container_domain and is_label(label):
-        problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
+    problems += find_portal_problems(config)
     problems += find_public_problems(config)
     problems += _find_artifact_problems(config.artifacts)
     problems += _find_resource_problems(config.resources)
+    problems += _find_rate_limit_problems(config.rate_limits)
     problems += [
         f"trusted_proxies {text!r} is neither an address nor a block of addresses"
         for text in config.trusted_proxies
@@ -63,6 +63,13 @@ def _find_resource_problems(sizes: ResourcesSection) -> list[str]:
         f"resources.default.{name} {getattr(default, name)} is above resources.maximum.{name} {getattr(maximum, name)}"
         for name in find_excess(default, maximum)
     ]
+
+
+def _find_rate_limit_problems(limits: RateLimitsSection) -> list[str]:
+    held = limits.event_streams + limits.sockets + limits.transfers
+    if held <= MAX_OPEN_CALLS:
+        return []
+    return [f"rate_limits.event_streams, sockets and transfers are {held}; one process holds {MAX_OPEN_CALLS} open"]
 
 
 def _find_mods_problems(mods: ModsSection) -> list[str]:

@@ -82,6 +82,10 @@ class ResourcesSection(Section):
     maximum: SizeSection = SizeSection(cpu=8.0, memory_mib=16_384, disk_mib=102_400, pids=8192)
 
 
+# Calls that stay open are connections (`web.connections` has 8,192), and others must find some left.
+MAX_OPEN_CALLS = 8192 - 512
+
+
 class RateSection(Section):
     """So many calls a second for long, and so many at once."""
 

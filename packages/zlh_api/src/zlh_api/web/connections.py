@@ -41,7 +41,8 @@ MAX_LINE_BYTES = 8190
 MAX_HEADERS = 100
 # asyncio reads 256 KiB at once, which are 43,000 chunks of a byte, and one chunk takes as long as thousands of bytes.
 READ_BYTES = 16 * 1024
-MAX_CONNECTIONS = 4096
+# More than the calls together that stay open for long (`[rate_limits]`), so that those are refused by their own limits.
+MAX_CONNECTIONS = 8192
 # Descriptors that are no connections of clients: the database, agents, files, the listener.
 _OTHER_DESCRIPTORS = 256
 # A proxy of this host stands for all of its clients; a Unix socket has no address.
