@@ -33,6 +33,7 @@ TOGETHER: dict[str, str] = {
     "tests/e2e/test_portal_in_bad_times.py": "tests/e2e/portal",
     "tests/e2e/test_rights_that_go.py": "tests/e2e/portal",
     "tests/e2e/test_roles_in_portal.py": "tests/e2e/portal",
+    "tests/e2e/test_shared_browser.py": "tests/e2e/portal",
     "tests/e2e/test_ways_in_portal.py": "tests/e2e/portal",
     "tests/e2e/": "tests/e2e/other",
 }

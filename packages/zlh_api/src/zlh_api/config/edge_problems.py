@@ -14,7 +14,7 @@ MAX_GAME_PORTS = 2000
 
 
 def find_portal_problems(config: ApiConfig) -> list[str]:
-    """Return what is wrong with the portal's address, besides being none. Browsers repeat it, and are compared with it."""
+    """Return what is wrong with the portal's address where it is one: what browsers send is compared with it."""
     if not is_http_url(config.portal_url):
         return []
     url = urlsplit(config.portal_url)
