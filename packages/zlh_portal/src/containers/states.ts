@@ -126,6 +126,11 @@ export function whyNoPower({ suspended }: Pick<ContainerStatus, "suspended">): s
   return suspended ? "Its customer is suspended: it stays off until an operator resumes the customer." : null;
 }
 
+/** Tell whether the guest itself is off: of a game that is switched off the server alone is, and its agent is heard. */
+export function isGuestOff(status: Pick<ContainerStatus, "lifecycle" | "connection">): boolean {
+  return status.lifecycle === "stopped" && status.connection !== "online";
+}
+
 /** Return where a container is reached: by players, or by browsers. */
 export function addressOf({ game, url, hostname }: Pick<ContainerStatus, "game" | "url" | "hostname">): { address: string; isOpen: boolean } {
   if (game?.address) return { address: game.address, isOpen: true };

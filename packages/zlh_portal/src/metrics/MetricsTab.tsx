@@ -3,6 +3,7 @@ import { Alert, Group, Paper, SegmentedControl, SimpleGrid, Skeleton, Stack, Tex
 import { useMemo, useState } from "react";
 import type { ContainerStatus } from "../api/types";
 import { asApiError } from "../api/problem";
+import { isGuestOff } from "../containers/states";
 import { useServerNow } from "../layout/clock";
 import { Problem } from "../layout/Problem";
 import { NowTiles } from "./NowTiles";
@@ -55,7 +56,7 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
 
 function Silence({ status, error, isAsking }: { status: ContainerStatus; error: unknown; isAsking: boolean }) {
   if (isAsking) return <Skeleton h={86} role="status" aria-label="Asking the agent" />;
-  const why = error ? asApiError(error).detail : status.power === "off" ? "The container is off." : "The agent of this container is not heard now.";
+  const why = error ? asApiError(error).detail : isGuestOff(status) ? "The container is off." : "The agent of this container is not heard now.";
   return <Alert color="gray" p="sm" data-testid="no-now">{why} What was measured before is shown below.</Alert>;
 }
 

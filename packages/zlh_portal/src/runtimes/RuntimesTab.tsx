@@ -1,5 +1,5 @@
 /** What is installed in a container, how far what is wished is, and how one gets another version. */
-import { Alert, Group, Paper, Skeleton, Stack, Text } from "@mantine/core";
+import { Group, Paper, Skeleton, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
@@ -9,6 +9,7 @@ import { ActionButton } from "../layout/ActionButton";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { PlusIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
+import { Unheard } from "../layout/Unheard";
 import { formatBytes } from "../layout/words";
 import { MayNot } from "../session/MayNot";
 import { useWhyNot } from "../session/session";
@@ -44,24 +45,12 @@ function Loaded({ status, runtimes }: { status: ContainerStatus; runtimes: Runti
         )}
       </Group>
       <MayNot permission="containers:change" customerId={status.customerId} />
-      <Unheard status={status} />
+      <Unheard status={status} off="What is asked for here is done once it runs." silent="so what you see is what it told last; what is asked for here waits until it is back." />
       {groups.length === 0 && <Paper><Text c="dimmed" size="sm">Nothing is installed yet.</Text></Paper>}
       {groups.map((group) => <RuntimeGroup key={group.name} status={status} group={group} groups={groups} mayChange={mayChange} reason={reason} />)}
       {status.shells && <ShellsCard report={status.shells} />}
       {isInstalling && <InstallModal status={status} groups={groups} onClose={close} />}
     </Stack>
-  );
-}
-
-/** Nobody should take an old state for the present one. */
-function Unheard({ status }: { status: ContainerStatus }) {
-  if (status.connection === "online") return null;
-  return (
-    <Alert color="gray" p="sm" data-testid="unheard">
-      {status.power === "off"
-        ? "The container is off. What is asked for here is done once it runs."
-        : "The agent of this container is not heard now. What you see is what it told last; what is asked for here waits until it is back."}
-    </Alert>
   );
 }
 
