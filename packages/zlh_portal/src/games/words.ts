@@ -1,5 +1,5 @@
 /** A game server in words: how it stands, what a change of it means, what is in the way; pure. */
-import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players, Step } from "../api/types";
+import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players, ProcessStatus, Step } from "../api/types";
 import { isInstall } from "../containers/stepNames";
 import type { Words } from "../layout/tone";
 
@@ -43,6 +43,21 @@ export function whyNoCommand({ connection, lifecycle }: Pick<ContainerStatus, "c
   return lifecycle === "running" || lifecycle === "starting" || lifecycle === "stopping" ? null : "The server does not run. Start it to type into its console.";
 }
 
+function serverOf(processes: readonly ProcessStatus[]): ProcessStatus | undefined {
+  return processes.find(({ name }) => name === "server");
+}
+
+/** Return when the server was started, as far as its agent has told; null while it does not run. */
+export function startOf({ processes }: Pick<ContainerStatus, "processes">): string | null {
+  const server = serverOf(processes);
+  return server?.pid == null ? null : server.startedAt;
+}
+
+/** Tell whether a server was started anew since another start of it; while it does not run, it was not. */
+export function isStartedAnew(then: string | null, now: string | null): boolean {
+  return now !== null && now !== then;
+}
+
 export interface Trouble {
   title: string;
   message: string;
@@ -54,7 +69,7 @@ export function findTrouble({ lifecycle, ready, processes }: Pick<ContainerStatu
   if (lifecycle === "running" && ready) return null;
   const title = lifecycle === "stopped" ? "What the server said when it ended" : "Why the server does not come up";
   if (hint !== null) return { title, message: hint, code: hintCode ?? "hint" };
-  const reason = processes.find(({ name }) => name === "server")?.reason ?? null;
+  const reason = serverOf(processes)?.reason ?? null;
   return reason === null || lifecycle === "stopped" ? null : { title, message: reason.message, code: reason.code };
 }
 

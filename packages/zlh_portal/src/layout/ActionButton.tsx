@@ -10,11 +10,14 @@ interface Props extends ButtonProps {
   "aria-label"?: string;
 }
 
+const OFF = { variant: "default", c: "dimmed", "data-disabled": true, "aria-disabled": true } as const;
+
 export function ActionButton({ reason, onClick, children, ...button }: Props) {
-  if (reason === null) return <Button {...button} onClick={onClick}>{children}</Button>;
+  const isOff = reason !== null;
+  // The same element either way: one that was pressed, and cannot be for as long as that takes, keeps the focus.
   return (
-    <Tooltip label={reason}>
-      <Button {...button} variant="default" c="dimmed" data-disabled aria-disabled onClick={(event) => event.preventDefault()}>{children}</Button>
+    <Tooltip label={reason} disabled={!isOff}>
+      <Button {...button} {...(isOff ? OFF : {})} onClick={(event) => (isOff ? event.preventDefault() : onClick())}>{children}</Button>
     </Tooltip>
   );
 }
