@@ -69,7 +69,7 @@ export function usePatchGame(vmid: number) {
   return useChange(vmid, (variables: Record<string, GameValue>) => take(client.PATCH("/api/game/{vmid}", { ...at(vmid), body: { variables } })));
 }
 
-export interface VersionWish {
+interface VersionWish {
   version: string;
   backup: boolean;
   acceptEula: boolean;

@@ -6,7 +6,7 @@ import { sampleStatus as sampleProcess } from "../processes/sample";
 import { complainAboutLine, completeLine, describeUsage } from "./completion";
 import { sampleGame } from "./sample";
 import { buildGamePlots, joinPoints, rangeOf } from "./telemetry";
-import { describeIncomplete, describeInstalled, describePlayers, explainBackup, explainChange, explainRestore, findEntrance, findTrouble, findWork, isStartedAnew, startOf, whyNoBackup, whyNoChange, whyNoCommand } from "./words";
+import { describeIncomplete, describeInstalled, describePlayers, explainBackup, explainChange, explainRestore, findEntrance, findTrouble, findWork, isStartedAnew, startOf, whyNoBackup, whyNoChange, whyNoCommand, whyNoRepair } from "./words";
 
 const COMMANDS = [{ name: "say", usage: "<message>" }, { name: "save-all", usage: "" }, { name: "stop", usage: "" }];
 
@@ -123,6 +123,11 @@ describe("a server in words", () => {
     expect(whyNoChange({ lifecycle: "running" }, "failed")).toBeNull();
     expect(whyNoChange({ lifecycle: "running" }, "changing")).not.toBeNull();
     expect(whyNoChange({ lifecycle: "deleting" }, "installed")).not.toBeNull();
+  });
+
+  it("has files that can be placed again while the catalog has its version", () => {
+    const why = (state: "installed" | "changing", versions: string[]) => whyNoRepair({ lifecycle: "running" }, { state, version: "1.2", versions });
+    expect([why("installed", ["1.3", "1.2"]), why("changing", ["1.2"]), why("installed", ["1.3"])]).toEqual([null, expect.stringContaining("under way"), expect.stringContaining("no 1.2 any more")]);
   });
 
   it("takes commands while it runs and is heard", () => {

@@ -2,6 +2,7 @@
 import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players, ProcessStatus, Step } from "../api/types";
 import { isInstall } from "../containers/stepNames";
 import type { Words } from "../layout/tone";
+import { isolateOdd } from "../layout/words";
 
 const STATES: Readonly<Record<GameState, Words>> = {
   installing: { label: "Installing", tone: "busy", meaning: "The files of the server are fetched; it starts by itself once they are complete." },
@@ -30,6 +31,11 @@ export function findEntrance(ports: readonly GamePortStatus[]): { address: strin
 export function whyNoChange({ lifecycle }: Pick<ContainerStatus, "lifecycle">, state: GameState): string | null {
   if (lifecycle === "deleting") return "The container is being deleted.";
   return state === "changing" ? "Another change is under way; wait until it is done." : null;
+}
+
+/** Return why the files of a server cannot be placed again now; null where they can. */
+export function whyNoRepair(status: Pick<ContainerStatus, "lifecycle">, { state, version, versions }: Pick<GameDetail, "state" | "version" | "versions">): string | null {
+  return whyNoChange(status, state) ?? (versions.includes(version) ? null : `The catalog has no ${isolateOdd(version)} any more; the server can go to another version.`);
 }
 
 /** Return why no backup can be made now; null where one can. */
@@ -101,7 +107,7 @@ export function explainBackup(isOn: boolean): string {
 
 /** Return what going back to a backup costs. */
 export function explainRestore({ version }: Pick<GameBackup, "version">, madeAt: string): string {
-  return `All that is in the server's folder now is replaced by how it was on ${madeAt}, as ${version}: worlds, settings, mods and lists of players. What has come since is lost, and no backup is made of it. The server is stopped for it and players are disconnected.`;
+  return `All that is in the server's folder now is replaced by how it was on ${madeAt}, as ${isolateOdd(version)}: worlds, settings, mods and lists of players. What has come since is lost, and no backup is made of it. The server is stopped for it and players are disconnected.`;
 }
 
 /** "3 of 40", "3", "Nobody". */

@@ -29,7 +29,6 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
   const newest = isHeard && !recent.error ? recent.data?.at(-1) : undefined;
   const range = { from: fromMs / 1000, to: nowMs / 1000 };
 
-  if (kept.error && !kept.data && isEmpty) return <Problem error={kept.error} title="The metrics cannot be read" onRetry={() => void kept.refetch()} />;
   return (
     <Stack gap="md">
       <section aria-label="Now">
@@ -40,8 +39,9 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
         <Title order={2}>Over time</Title>
         <SegmentedControl size="xs" aria-label="How far back" data={SPANS} value={span} onChange={setSpan} />
       </Group>
-      {kept.isPending && isEmpty && <Skeleton h={220} role="status" aria-label="Loading the metrics" />}
-      {!kept.isPending && isEmpty && (
+      {/* What was measured since this page was opened is no history: while that is not known, it is said. */}
+      {!kept.data && (kept.error ? <Problem error={kept.error} title="What was measured before cannot be read" onRetry={() => void kept.refetch()} /> : <Skeleton h={isEmpty ? 220 : 60} role="status" aria-label="Loading the metrics" />)}
+      {kept.data && isEmpty && (
         <Paper data-testid="no-metrics"><Text size="sm" c="dimmed">No data yet for this time. A container that runs is measured once a minute, and every three seconds while you look here.</Text></Paper>
       )}
       {!isEmpty && (

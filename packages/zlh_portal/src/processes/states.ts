@@ -41,7 +41,7 @@ export function describeEnd(status: Pick<ProcessStatus, "exitCode" | "signal" | 
   return status.exitedAt === null ? null : "Ended while nobody watched";
 }
 
-export interface Deadline {
+interface Deadline {
   atMs: number;
   /** The sentence at `now`. */
   tell: (nowMs: number) => string;

@@ -10,7 +10,7 @@ import { ConfirmModal } from "../layout/ConfirmModal";
 import { PlusIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
 import { Unheard } from "../layout/Unheard";
-import { formatBytes } from "../layout/words";
+import { formatBytes, isolateOdd } from "../layout/words";
 import { MayNot } from "../session/MayNot";
 import { useWhyNot } from "../session/session";
 import { InstallModal } from "./InstallModal";
@@ -60,10 +60,10 @@ function PruneButton({ vmid, groups, reason }: { vmid: number; groups: readonly 
   const kept = groups.flatMap(({ previous }) => (previous ? [previous] : []));
   if (kept.length === 0) return null;
   const size = kept.reduce((sum, { record }) => sum + (record?.size ?? 0), 0);
+  const say = (refs: readonly { name: string; version: string }[]) => refs.map(({ name, version }) => isolateOdd(`${name} ${version}`)).join(", ");
   const act = () =>
     prune.mutate(undefined, {
       onSuccess: ({ removed, inUse }) => {
-        const say = (refs: readonly { name: string; version: string }[]) => refs.map(({ name, version }) => `${name} ${version}`).join(", ");
         const used = inUse.length > 0 ? ` ${say(inUse)} is in use and stays.` : "";
         notifications.show({ color: removed.length > 0 ? "teal" : "gray", message: `${removed.length > 0 ? `${say(removed)} goes.` : "Nothing was removed."}${used}` });
       },
@@ -76,7 +76,7 @@ function PruneButton({ vmid, groups, reason }: { vmid: number; groups: readonly 
       {isAsking && (
         <ConfirmModal
           title="Remove what is kept to go back to?" action="Remove" isPending={prune.isPending} onConfirm={act} onClose={() => setAsking(false)}
-          meaning={`${kept.map(({ name, version }) => `${name} ${version}`).join(", ")}: up to ${formatBytes(size)}. There is no rollback then until the next upgrade. What was asked for beside a default stays, and so does what is in use.`}
+          meaning={`${say(kept)}: up to ${formatBytes(size)}. There is no rollback then until the next upgrade. What was asked for beside a default stays, and so does what is in use.`}
         />
       )}
     </>

@@ -106,6 +106,11 @@ export function offerActions(row: Row): Action[] {
   ];
 }
 
+/** Tell whether all versions are on their way out: what they are of goes with the last of them. */
+export function isLeaving({ rows }: Pick<Group, "rows">): boolean {
+  return rows.length > 0 && rows.every(({ isWanted }) => !isWanted);
+}
+
 /** Return what a button says. */
 export function labelOf(action: Action, row: Row): string {
   switch (action) {
