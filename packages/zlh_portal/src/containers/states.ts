@@ -107,6 +107,11 @@ export function isMoving(status: ContainerStatus): boolean {
   return status.lifecycle !== "running" && status.lifecycle !== "stopped" ? true : status.connection === "connecting";
 }
 
+/** Tell whether the guest itself is off; that of a game server whose server was stopped stays up. */
+export function isGuestOff(status: Pick<ContainerStatus, "lifecycle" | "connection">): boolean {
+  return status.lifecycle === "stopped" && status.connection !== "online";
+}
+
 export interface PowerOffers {
   start: boolean;
   stop: boolean;
@@ -124,11 +129,6 @@ export function offerPower(status: ContainerStatus): PowerOffers {
 /** Return why no power button does anything now; null where they do. */
 export function whyNoPower({ suspended }: Pick<ContainerStatus, "suspended">): string | null {
   return suspended ? "Its customer is suspended: it stays off until an operator resumes the customer." : null;
-}
-
-/** Tell whether the guest itself is off: of a game that is switched off the server alone is, and its agent is heard. */
-export function isGuestOff(status: Pick<ContainerStatus, "lifecycle" | "connection">): boolean {
-  return status.lifecycle === "stopped" && status.connection !== "online";
 }
 
 /** Return where a container is reached: by players, or by browsers. */
