@@ -141,6 +141,13 @@ async def command(page: Page, game: Game) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while "hello there" not in await asyncio.to_thread(read_logs, game.folder / "logs"):
             await asyncio.sleep(0.2)
+    # All that the server says stands in its console, which is linked here and on the overview.
+    await page.get_by_role("link", name="console", exact=True).first.click()
+    await expect(page.locator(".xterm-rows")).to_contain_text("hello there")
+    await page.get_by_role("tab", name="Overview").click()
+    await page.get_by_role("link", name="server", exact=True).click()
+    await expect(page.locator(".xterm-rows")).to_contain_text("hello there")
+    await page.get_by_role("tab", name="Game").click()
 
 
 def read_logs(folder: Path) -> str:

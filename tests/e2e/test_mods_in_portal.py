@@ -37,7 +37,9 @@ async def test_mods_are_chosen_planned_changed_and_undone(page: Page, blocks: Bl
     await carry_out(page, plan)
     await expect(page.get_by_test_id("mod-barn")).to_contain_text("1.0")
     assert blocks.names == ["barn-1.jar", "lib-1.jar"]
-    await expect(page.get_by_text("Restart now")).to_be_visible()
+    await expect(page.get_by_role("list", name="Found mods")).to_contain_text("Installed")
+    await page.get_by_role("button", name="Restart now").click()
+    await expect(page.get_by_test_id("restart-offer")).to_have_count(0)
 
     plan = await choose(page, "rival", "Install RIVAL")
     await expect(plan.get_by_test_id("plan-obstacle")).to_contain_text("do not work together")
@@ -51,6 +53,8 @@ async def test_mods_are_chosen_planned_changed_and_undone(page: Page, blocks: Bl
     barn = page.get_by_test_id("mod-barn")
     await barn.get_by_role("button", name="Pin", exact=True).click()
     await expect(barn).to_contain_text("Pinned")
+    # What was pressed keeps the focus while it cannot be pressed.
+    await expect(barn.get_by_role("button", name="Unpin")).to_be_focused()
     await barn.get_by_role("button", name="Update").click()
     plan = page.get_by_role("dialog")
     await expect(plan.get_by_test_id("plan-warning")).to_contain_text("stays at 1.0, since it is pinned")

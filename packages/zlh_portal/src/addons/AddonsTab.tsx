@@ -4,7 +4,7 @@ import type { ContainerStatus } from "../api/types";
 import { useAddonCatalog } from "../catalog/queries";
 import { ActionButton } from "../layout/ActionButton";
 import { Problem } from "../layout/Problem";
-import { groupRuntimes } from "../runtimes/rows";
+import { groupRuntimes, isLeaving } from "../runtimes/rows";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
 import { AddonCard } from "./AddonCard";
@@ -14,21 +14,28 @@ import { tellProblem } from "../layout/tell";
 
 export function AddonsTab({ status }: { status: ContainerStatus }) {
   const query = useAddons(status);
-  const { data: offers } = useAddonCatalog();
+  const catalog = useAddonCatalog();
+  const offers = catalog.data;
   const mayChange = useRights(status).change;
   if (status.kind !== "dev") return <Paper><Text size="sm" c="dimmed">Only dev containers have addons.</Text></Paper>;
   if (query.error && !query.data) return <Problem error={query.error} title="The addons cannot be listed" onRetry={() => void query.refetch()} />;
   const reason = status.lifecycle === "deleting" ? "The container is being deleted." : null;
   const { data } = query;
   const groups = data ? groupRuntimes({ runtimes: data.versions, pending: data.pending, upgrades: data.upgrades }, status, offers ?? []) : [];
-  const isThere = status.addons.some(({ name }) => name === CODE_SERVER);
+  const versionsOf = (addon: string) => groups.find(({ name }) => name === addon) ?? null;
+  // What is on its way out can be asked for again.
+  const isWanted = status.addons.some(({ name }) => {
+    const versions = versionsOf(name);
+    return name === CODE_SERVER && !(versions && isLeaving(versions));
+  });
   return (
     <Stack gap="md">
       <MayNot permission="containers:change" customerId={status.customerId} />
       {status.addons.map((addon) => (
-        <AddonCard key={addon.name} status={status} addon={addon} versions={groups.find(({ name }) => name === addon.name) ?? null} mayChange={mayChange} reason={reason} />
+        <AddonCard key={addon.name} status={status} addon={addon} versions={versionsOf(addon.name)} mayChange={mayChange} reason={reason} />
       ))}
-      {!isThere && (offers ? <Offer status={status} isOffered={offers.some(({ name }) => name === CODE_SERVER)} mayChange={mayChange} reason={reason} /> : <Skeleton h={120} role="status" aria-label="Loading the offers" />)}
+      {!isWanted && !offers && (catalog.error ? <Problem error={catalog.error} title="The catalog cannot be read" onRetry={() => void catalog.refetch()} /> : <Skeleton h={120} role="status" aria-label="Loading the offers" />)}
+      {!isWanted && offers && <Offer status={status} isOffered={offers.some(({ name }) => name === CODE_SERVER)} mayChange={mayChange} reason={reason} />}
     </Stack>
   );
 }

@@ -1,5 +1,6 @@
 /** Addons of a container: wishes go to the API, and what has become of them is asked for anew. */
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { every, useAskAnew } from "../api/asking";
 import { client, take } from "../api/client";
 import type { Addons, ContainerStatus } from "../api/types";
 import { useIsLive } from "../live/liveness";
@@ -13,10 +14,10 @@ const POLL_MS = 3_000;
 export function useAddons(status: ContainerStatus) {
   const { vmid } = status;
   const isLive = useIsLive();
+  useAskAnew(ADDONS, vmid, JSON.stringify([signatureOf(status), status.addons]));
   return useQuery({
-    queryKey: [...ADDONS, vmid, signatureOf(status), JSON.stringify(status.addons)],
-    placeholderData: keepPreviousData,
-    refetchInterval: isLive ? HEAL_MS : POLL_MS,
+    queryKey: [...ADDONS, vmid],
+    refetchInterval: every(isLive ? HEAL_MS : POLL_MS),
     queryFn: ({ signal }) => take(client.GET("/api/containers/{vmid}/addons", { params: { path: { vmid } }, signal })),
   });
 }

@@ -26,7 +26,7 @@ function tellsLostRight(error: unknown): boolean {
 }
 
 /** Return after how long a query that nothing else asks again is asked again, false where that is of no use. */
-function healDelayMs(error: unknown, failures: number): number | false {
+export function healDelayMs(error: unknown, failures: number): number | false {
   return error !== null && mayHeal(error) ? Math.min(30_000, 2_000 * 2 ** Math.min(failures, 10)) : false;
 }
 

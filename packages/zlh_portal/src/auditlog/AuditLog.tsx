@@ -47,7 +47,7 @@ export function AuditLog({ query, filters, people, children, customers, isMixed 
         </Group>
       )}
       {query.isPending && <Stack gap="xs" role="status" aria-label="Loading the audit log">{[0, 1, 2, 3, 4].map((row) => <Skeleton key={row} h={52} />)}</Stack>}
-      {query.error && <Problem error={query.error} title={query.data ? "The newest entries cannot be read" : "The audit log cannot be read"} onRetry={() => void query.refetch()} />}
+      {query.error && !query.isFetchNextPageError && <Problem error={query.error} title={query.data ? "The newest entries cannot be read" : "The audit log cannot be read"} onRetry={() => void query.refetch()} />}
       {query.data && shown.length > 0 && (
         <Paper p={0}>
           <div className={`${classes["row"] ?? ""} ${classes["head"] ?? ""}`} aria-hidden="true"><span>What</span><span>Who</span><span>Outcome</span><span>From</span><span>When</span></div>

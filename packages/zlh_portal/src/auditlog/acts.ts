@@ -140,7 +140,7 @@ export function nameCredential({ credentialId, byToken }: Actor): string {
   return `${byToken ? "token" : "session"} ${credentialId.slice(0, ID_CHARS)}`;
 }
 
-export interface Subject {
+interface Subject {
   text: string;
   /** Where it is seen; null where no page shows it. */
   to: string | null;

@@ -20,7 +20,7 @@ export function MembersTab({ customer }: { customer: Customer }) {
   return (
     <Stack gap="md" maw={860}>
       <MayNot permission="customer:manage" customerId={customer.id} />
-      {query.error && <Problem error={query.error} title="The members cannot be listed" onRetry={() => void query.refetch()} />}
+      {query.error && !query.isFetchNextPageError && <Problem error={query.error} title="The members cannot be listed" onRetry={() => void query.refetch()} />}
       {query.isPending && <Stack gap="xs" role="status" aria-label="Loading the members"><Skeleton h={60} /><Skeleton h={60} /></Stack>}
       {members && (
         <Paper p={0}>

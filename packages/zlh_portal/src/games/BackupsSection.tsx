@@ -4,11 +4,12 @@ import { useState } from "react";
 import type { ContainerStatus, GameBackup, GameDetail } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
 import { ConfirmModal } from "../layout/ConfirmModal";
+import { Name } from "../layout/Name";
 import rows from "../layout/rows.module.css";
 import { Section } from "../layout/Section";
 import { tellDone, tellProblem } from "../layout/tell";
 import { TimeAgo } from "../layout/TimeAgo";
-import { formatBytes, isolate } from "../layout/words";
+import { formatBytes, isolate, isolateOdd } from "../layout/words";
 import { useRights } from "../session/session";
 import { useBackUp, useRestore } from "./queries";
 import { explainBackup, explainRestore, whyNoBackup, whyNoChange } from "./words";
@@ -31,8 +32,8 @@ export function BackupsSection({ status, game }: { status: ContainerStatus; game
         {game.backups.map((backup) => (
           <li key={backup.id} data-testid={`backup-${backup.id}`}>
             <Group justify="space-between" gap="xs" py={6}>
-              <Text size="sm" style={{ overflowWrap: "anywhere" }}><Text span fw={600} inherit className="numbers">{backup.version}</Text> <Text span c="dimmed" inherit>{formatBytes(backup.size)}, made <TimeAgo time={backup.madeAt} /></Text></Text>
-              {mayChange && <ActionButton size="compact-sm" variant="subtle" color="red" c="red" reason={whyNoChange(status, game.state)} aria-label={`Restore the backup of ${backup.version}`} onClick={() => setChosen(backup)}>Restore</ActionButton>}
+              <Text size="sm" style={{ overflowWrap: "anywhere" }}><Text span fw={600} inherit className="numbers"><Name text={backup.version} /></Text> <Text span c="dimmed" inherit>{formatBytes(backup.size)}, made <TimeAgo time={backup.madeAt} /></Text></Text>
+              {mayChange && <ActionButton size="compact-sm" variant="subtle" color="red" c="red" reason={whyNoChange(status, game.state)} aria-label={`Restore the backup of ${isolateOdd(backup.version)}`} onClick={() => setChosen(backup)}>Restore</ActionButton>}
             </Group>
           </li>
         ))}
@@ -45,7 +46,7 @@ export function BackupsSection({ status, game }: { status: ContainerStatus; game
       )}
       {chosen && (
         <ConfirmModal
-          title={`Replace everything with the backup of ${chosen.version}?`} action="Replace everything" isPending={restore.isPending} onConfirm={() => confirm(chosen)} onClose={() => setChosen(null)}
+          title={`Replace everything with the backup of ${isolateOdd(chosen.version)}?`} action="Replace everything" isPending={restore.isPending} onConfirm={() => confirm(chosen)} onClose={() => setChosen(null)}
           meaning={explainRestore(chosen, new Date(chosen.madeAt).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }))}
         />
       )}

@@ -43,7 +43,7 @@ export function CommandLine({ status, game }: { status: ContainerStatus; game: G
     setAnswered(true);
     send.mutate(command, { onSuccess: ({ output }) => note(command, output, false), onError: (error) => note(command, asApiError(error).detail, true) });
   };
-  const console = <Anchor component={Link} inherit underline="always" to={`/containers/${status.vmid}/processes/server`}>console</Anchor>;
+  const console = <Anchor component={Link} inherit underline="always" to={`/containers/${status.vmid}/terminal`}>console</Anchor>;
   return (
     <Section title="Command" about={<>One line for the server. All that it says stands in its {console}.</>}>
       {!mayUse && <MayNot permission="consoles:use" customerId={status.customerId} />}

@@ -2,7 +2,9 @@
 import { Code, Group, Stack, Text } from "@mantine/core";
 import type { ContainerStatus, GameDetail } from "../api/types";
 import { CopyButton } from "../layout/CopyButton";
+import { Name } from "../layout/Name";
 import { Section } from "../layout/Section";
+import { isolateOdd } from "../layout/words";
 import { findEntrance } from "./words";
 
 export function ConnectSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
@@ -18,7 +20,7 @@ export function ConnectSection({ status, game }: { status: ContainerStatus; game
           </Group>
           <Text size="sm" c="dimmed">{status.lifecycle === "running" ? (status.ready ? "It was asked there, and answers." : "It is not proved yet that it answers there.") : "It answers there once the server runs."}</Text>
           {others.map(({ name, protocol, address }) => (
-            <Group key={name} gap={6} wrap="nowrap"><Text size="sm" c="dimmed">{name} ({protocol})</Text><Code style={{ overflowWrap: "anywhere" }}>{address}</Code><CopyButton text={address ?? ""} what={`the address of ${name}`} /></Group>
+            <Group key={name} gap={6} wrap="nowrap"><Text size="sm" c="dimmed"><Name text={name} /> ({protocol})</Text><Code style={{ overflowWrap: "anywhere" }}>{address}</Code><CopyButton text={address ?? ""} what={`the address of ${isolateOdd(name)}`} /></Group>
           ))}
         </Stack>
       ) : (

@@ -1,28 +1,30 @@
 /** The variables of a server; what is saved holds from its next start on. */
-import { Alert, Button, Group, Stack, Text } from "@mantine/core";
+import { Box, Button, Group, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { ContainerStatus, GameDetail } from "../api/types";
-import { usePower } from "../containers/queries";
-import { offerPower } from "../containers/states";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
-import { tellDone, tellProblem } from "../layout/tell";
+import { tellDone } from "../layout/tell";
 import { useRights } from "../session/session";
 import { usePatchGame } from "./queries";
+import { RestartDue } from "./RestartDue";
 import { VariableFields } from "./VariableFields";
 import { changedValues, complainAboutAll, errorsOfVariables, fieldOf, fillValues } from "./variables";
+import { isStartedAnew, startOf } from "./words";
 
 export function SettingsSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
-  const [isDue, setDue] = useState(false);
+  const start = startOf(status);
+  // The start that they were saved in; the next one takes them, whoever asks for it.
+  const [saved, setSaved] = useState<{ in: string | null } | null>(null);
   const onSaved = () => {
     tellDone("The settings are saved.");
-    setDue(true);
+    setSaved({ in: start });
   };
   return (
     <Section title="Settings of the game" about="They hold from the next start of the server on.">
       {game.variables.length === 0 && <Text size="sm" c="dimmed">This game has none here. What its own files say can be changed in Files.</Text>}
-      {isDue && <RestartOffer status={status} onDone={() => setDue(false)} />}
+      {saved && !isStartedAnew(saved.in, start) && <Box mb="md"><RestartDue status={status} why="The server goes on with the settings that it was started with." /></Box>}
       {/* Values that were changed elsewhere begin the form anew. */}
       {game.variables.length > 0 && <SettingsForm key={JSON.stringify(game.values)} status={status} game={game} onSaved={onSaved} />}
     </Section>
@@ -42,6 +44,10 @@ function SettingsForm({ status, game, onSaved }: { status: ContainerStatus; game
   const isChanged = Object.keys(changed).length > 0;
   // The new values begin this form anew, maybe before all of the change has settled, so the promise tells: callbacks go with the form. The refusal stands above.
   const save = () => void patch.mutateAsync(changed).then(onSaved, () => undefined);
+  const undo = () => {
+    patch.reset();
+    setValues(kept);
+  };
   return (
     <Stack gap="md">
       {patch.error && refused?.rest && <Problem error={patch.error} title="The settings were not saved" />}
@@ -54,24 +60,10 @@ function SettingsForm({ status, game, onSaved }: { status: ContainerStatus; game
       />
       {mayChange && (
         <Group justify="flex-end">
-          {isChanged && <Button variant="default" disabled={patch.isPending} onClick={() => setValues(kept)}>Undo</Button>}
+          {isChanged && <Button variant="default" disabled={patch.isPending} onClick={undo}>Undo</Button>}
           <Button loading={patch.isPending} disabled={!isChanged || Object.keys(complaints).length > 0} onClick={save}>Save the settings</Button>
         </Group>
       )}
     </Stack>
-  );
-}
-
-function RestartOffer({ status, onDone }: { status: ContainerStatus; onDone: () => void }) {
-  const power = usePower(status.vmid);
-  const mayRestart = useRights(status).power;
-  if (!offerPower(status).restart) return null;
-  return (
-    <Alert color="indigo" mb="md" p="sm" data-testid="restart-offer">
-      <Group justify="space-between" gap="xs">
-        <Text size="sm">The server goes on with the settings that it was started with. A restart disconnects its players.</Text>
-        {mayRestart && <Button size="compact-sm" loading={power.isPending} onClick={() => power.mutate("restart", { onSuccess: onDone, onError: tellProblem("It was not restarted") })}>Restart now</Button>}
-      </Group>
-    </Alert>
   );
 }

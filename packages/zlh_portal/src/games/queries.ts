@@ -1,5 +1,6 @@
 /** Game servers: what the API knows of one, and what its agent answers. */
-import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { every, useAskAnew } from "../api/asking";
 import { client, take } from "../api/client";
 import type { ContainerStatus, GameValue, PlayerSessions } from "../api/types";
 import { oneKey } from "../containers/queries";
@@ -18,12 +19,12 @@ const at = (vmid: number) => ({ params: { path: { vmid } } });
 export function useGame(status: Pick<ContainerStatus, "vmid" | "kind" | "game" | "specGeneration"> | undefined) {
   const isLive = useIsLive();
   const vmid = status?.vmid ?? 0;
-  const seen = JSON.stringify([status?.specGeneration, status?.game?.state, status?.game?.installedVersion, status?.game?.hintCode, status?.game?.ports]);
+  const { specGeneration, game } = status ?? {};
+  useAskAnew(GAME, vmid, status ? JSON.stringify([specGeneration, game?.state, game?.installedVersion, game?.hintCode, game?.ports]) : null);
   return useQuery({
-    queryKey: [...GAME, vmid, seen],
+    queryKey: [...GAME, vmid],
     enabled: status?.kind === "game",
-    placeholderData: keepPreviousData,
-    refetchInterval: isLive ? HEAL_MS : POLL_MS,
+    refetchInterval: every(isLive ? HEAL_MS : POLL_MS),
     queryFn: ({ signal }) => take(client.GET("/api/game/{vmid}", { ...at(vmid), signal })),
   });
 }
@@ -39,7 +40,7 @@ export function usePlayers(vmid: number, isHeard: boolean) {
 /** Who has played, the newest first. */
 export function useStays(vmid: number, isHeard: boolean) {
   return useInfiniteQuery({
-    queryKey: ["game-stays", vmid], enabled: isHeard, refetchInterval: LOOKS_MS,
+    queryKey: ["game-stays", vmid], enabled: isHeard, refetchInterval: every(LOOKS_MS),
     initialPageParam: undefined as number | undefined,
     getNextPageParam: ({ next }: PlayerSessions) => (next ? Number(next) : undefined),
     queryFn: ({ pageParam, signal }): Promise<PlayerSessions> => {
@@ -51,7 +52,7 @@ export function useStays(vmid: number, isHeard: boolean) {
 
 export function useTelemetry(vmid: number, isHeard: boolean) {
   return useQuery({
-    queryKey: ["game-telemetry", vmid], enabled: isHeard, refetchInterval: LOOKS_MS,
+    queryKey: ["game-telemetry", vmid], enabled: isHeard, refetchInterval: every(LOOKS_MS),
     queryFn: ({ signal }) => take(client.GET("/api/game/{vmid}/telemetry", { ...at(vmid), signal })),
   });
 }
@@ -68,7 +69,7 @@ export function usePatchGame(vmid: number) {
   return useChange(vmid, (variables: Record<string, GameValue>) => take(client.PATCH("/api/game/{vmid}", { ...at(vmid), body: { variables } })));
 }
 
-export interface VersionWish {
+interface VersionWish {
   version: string;
   backup: boolean;
   acceptEula: boolean;

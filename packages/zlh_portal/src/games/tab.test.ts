@@ -2,10 +2,11 @@ import { describe, expect, it } from "vitest";
 import type { ContainerStatus, Step, TelemetryPoint } from "../api/types";
 import { sampleStatus } from "../containers/sample";
 import { tabsOf } from "../containers/tabs";
+import { sampleStatus as sampleProcess } from "../processes/sample";
 import { complainAboutLine, completeLine, describeUsage } from "./completion";
 import { sampleGame } from "./sample";
 import { buildGamePlots, joinPoints, rangeOf } from "./telemetry";
-import { describeIncomplete, describeInstalled, describePlayers, explainBackup, explainChange, explainRestore, findEntrance, findTrouble, findWork, whyNoBackup, whyNoChange, whyNoCommand } from "./words";
+import { describeIncomplete, describeInstalled, describePlayers, explainBackup, explainChange, explainRestore, findEntrance, findTrouble, findWork, isStartedAnew, startOf, whyNoBackup, whyNoChange, whyNoCommand, whyNoRepair } from "./words";
 
 const COMMANDS = [{ name: "say", usage: "<message>" }, { name: "save-all", usage: "" }, { name: "stop", usage: "" }];
 
@@ -31,6 +32,17 @@ describe("a line", () => {
     expect(complainAboutLine("say hi")).toBeNull();
     expect(complainAboutLine("say \u0007")).not.toBeNull();
     expect(complainAboutLine("x".repeat(1025))).not.toBeNull();
+  });
+});
+
+describe("the start of a server", () => {
+  it("is told while it runs", () => {
+    const server = (more: object) => startOf({ processes: [sampleProcess("running", { name: "server", startedAt: "2026-01-01T00:00:00Z", ...more })] });
+    expect([server({ pid: 7 }), server({ pid: null }), startOf({ processes: [] })]).toEqual(["2026-01-01T00:00:00Z", null, null]);
+  });
+
+  it("is another one once it runs anew, and not while it is down", () => {
+    expect([isStartedAnew("1", "1"), isStartedAnew("1", null), isStartedAnew("1", "2"), isStartedAnew(null, "2")]).toEqual([false, false, true, true]);
   });
 });
 
@@ -111,6 +123,11 @@ describe("a server in words", () => {
     expect(whyNoChange({ lifecycle: "running" }, "failed")).toBeNull();
     expect(whyNoChange({ lifecycle: "running" }, "changing")).not.toBeNull();
     expect(whyNoChange({ lifecycle: "deleting" }, "installed")).not.toBeNull();
+  });
+
+  it("has files that can be placed again while the catalog has its version", () => {
+    const why = (state: "installed" | "changing", versions: string[]) => whyNoRepair({ lifecycle: "running" }, { state, version: "1.2", versions });
+    expect([why("installed", ["1.3", "1.2"]), why("changing", ["1.2"]), why("installed", ["1.3"])]).toEqual([null, expect.stringContaining("under way"), expect.stringContaining("no 1.2 any more")]);
   });
 
   it("takes commands while it runs and is heard", () => {

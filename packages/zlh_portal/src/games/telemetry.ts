@@ -1,6 +1,6 @@
 /** What was seen of a game server over time, as plots; pure. */
 import type { TelemetryPoint } from "../api/types";
-import { type Curve, hasValues, type Plot } from "../metrics/plots";
+import { type Curve, hasValues, type Plot, type Row, withGaps } from "../metrics/plots";
 import type { Unit } from "../metrics/units";
 
 // Servers are looked at once a minute; a longer silence than this is a gap and not a straight line.
@@ -12,7 +12,7 @@ type Pick = (point: TelemetryPoint) => number | null;
 
 /** Return the plots of a server that have anything to show: players, latency, ticks. `most` is how many may play. */
 export function buildGamePlots(points: readonly TelemetryPoint[], most: number | null): Plot[] {
-  const rows = withGaps(points);
+  const rows = withGaps(points, ({ at }) => at, GAP_S);
   const times = rows.map(({ atS }) => atS);
   const plot = (id: string, title: string, unit: Unit, pick: Pick, limit: number | null = null): Plot => ({ id, title, unit, times, limit, curves: [curve(rows, title, pick)] });
   return [
@@ -35,23 +35,6 @@ export function joinPoints(points: readonly TelemetryPoint[], now: TelemetryPoin
   return now && (!last || Date.parse(now.at) > Date.parse(last.at)) ? [...points, now] : [...points];
 }
 
-interface Row {
-  atS: number;
-  /** Null is a gap. */
-  point: TelemetryPoint | null;
-}
-
-function withGaps(points: readonly TelemetryPoint[]): Row[] {
-  const rows: Row[] = [];
-  for (const point of points) {
-    const atS = Date.parse(point.at) / 1000;
-    const before = rows.at(-1);
-    if (before && atS - before.atS > GAP_S) rows.push({ atS: (before.atS + atS) / 2, point: null });
-    rows.push({ atS, point });
-  }
-  return rows;
-}
-
-function curve(rows: readonly Row[], label: string, pick: Pick): Curve {
-  return { label, values: rows.map(({ point }) => (point ? pick(point) : null)) };
+function curve(rows: readonly Row<TelemetryPoint>[], label: string, pick: Pick): Curve {
+  return { label, values: rows.map(({ sample }) => (sample ? pick(sample) : null)) };
 }

@@ -1,7 +1,8 @@
 /** A game server in words: how it stands, what a change of it means, what is in the way; pure. */
-import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players, Step } from "../api/types";
+import type { ContainerStatus, GameBackup, GameDetail, GamePortStatus, GameState, Players, ProcessStatus, Step } from "../api/types";
 import { isInstall } from "../containers/stepNames";
 import type { Words } from "../layout/tone";
+import { isolateOdd } from "../layout/words";
 
 const STATES: Readonly<Record<GameState, Words>> = {
   installing: { label: "Installing", tone: "busy", meaning: "The files of the server are fetched; it starts by itself once they are complete." },
@@ -32,6 +33,11 @@ export function whyNoChange({ lifecycle }: Pick<ContainerStatus, "lifecycle">, s
   return state === "changing" ? "Another change is under way; wait until it is done." : null;
 }
 
+/** Return why the files of a server cannot be placed again now; null where they can. */
+export function whyNoRepair(status: Pick<ContainerStatus, "lifecycle">, { state, version, versions }: Pick<GameDetail, "state" | "version" | "versions">): string | null {
+  return whyNoChange(status, state) ?? (versions.includes(version) ? null : `The catalog has no ${isolateOdd(version)} any more; the server can go to another version.`);
+}
+
 /** Return why no backup can be made now; null where one can. */
 export function whyNoBackup(status: Pick<ContainerStatus, "lifecycle">, state: GameState): string | null {
   return state === "installing" ? "The server is not in place yet." : whyNoChange(status, state);
@@ -41,6 +47,21 @@ export function whyNoBackup(status: Pick<ContainerStatus, "lifecycle">, state: G
 export function whyNoCommand({ connection, lifecycle }: Pick<ContainerStatus, "connection" | "lifecycle">): string | null {
   if (connection !== "online") return "The agent of this container is not heard now, and only it reaches the server.";
   return lifecycle === "running" || lifecycle === "starting" || lifecycle === "stopping" ? null : "The server does not run. Start it to type into its console.";
+}
+
+function serverOf(processes: readonly ProcessStatus[]): ProcessStatus | undefined {
+  return processes.find(({ name }) => name === "server");
+}
+
+/** Return when the server was started, as far as its agent has told; null while it does not run. */
+export function startOf({ processes }: Pick<ContainerStatus, "processes">): string | null {
+  const server = serverOf(processes);
+  return server?.pid == null ? null : server.startedAt;
+}
+
+/** Tell whether a server was started anew since another start of it; while it does not run, it was not. */
+export function isStartedAnew(then: string | null, now: string | null): boolean {
+  return now !== null && now !== then;
 }
 
 export interface Trouble {
@@ -54,7 +75,7 @@ export function findTrouble({ lifecycle, ready, processes }: Pick<ContainerStatu
   if (lifecycle === "running" && ready) return null;
   const title = lifecycle === "stopped" ? "What the server said when it ended" : "Why the server does not come up";
   if (hint !== null) return { title, message: hint, code: hintCode ?? "hint" };
-  const reason = processes.find(({ name }) => name === "server")?.reason ?? null;
+  const reason = serverOf(processes)?.reason ?? null;
   return reason === null || lifecycle === "stopped" ? null : { title, message: reason.message, code: reason.code };
 }
 
@@ -86,7 +107,7 @@ export function explainBackup(isOn: boolean): string {
 
 /** Return what going back to a backup costs. */
 export function explainRestore({ version }: Pick<GameBackup, "version">, madeAt: string): string {
-  return `All that is in the server's folder now is replaced by how it was on ${madeAt}, as ${version}: worlds, settings, mods and lists of players. What has come since is lost, and no backup is made of it. The server is stopped for it and players are disconnected.`;
+  return `All that is in the server's folder now is replaced by how it was on ${madeAt}, as ${isolateOdd(version)}: worlds, settings, mods and lists of players. What has come since is lost, and no backup is made of it. The server is stopped for it and players are disconnected.`;
 }
 
 /** "3 of 40", "3", "Nobody". */

@@ -20,7 +20,7 @@ export function EntryRow({ entry }: { entry: HistoryEntry }) {
       <div className={classes["what"]}>
         <Text size="sm" style={{ overflowWrap: "anywhere" }}><Said text={entry.message} /></Text>
         <Text size="xs" c="dimmed" className="numbers" component="div">
-          {entry.subject !== null && <><span className={classes["subject"]}><Name text={entry.subject} /></span> · </>}{label} · <TimeAgo time={entry.at} /> · {moment(entry.at)}
+          {entry.subject && <><span className={classes["subject"]}><Name text={entry.subject} /></span> · </>}{label} · <TimeAgo time={entry.at} /> · {moment(entry.at)}
         </Text>
       </div>
     </li>

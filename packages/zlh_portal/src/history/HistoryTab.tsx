@@ -1,11 +1,12 @@
 /** What has happened in a container, the newest first. */
-import { Button, Group, Paper, Select, Skeleton, Stack, Text } from "@mantine/core";
+import { Group, Paper, Select, Skeleton, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import type { ContainerStatus } from "../api/types";
+import { LoadMore } from "../layout/LoadMore";
 import { Problem } from "../layout/Problem";
 import { EntryRow } from "./EntryRow";
 import classes from "./history.module.css";
-import { filterEntries, subjectsOf } from "./kinds";
+import { choicesOf, filterEntries } from "./kinds";
 import { joinPages } from "./pages";
 import { isolate, showUnseen } from "../layout/words";
 import { useHistory } from "./queries";
@@ -20,14 +21,14 @@ export function HistoryTab({ status }: { status: ContainerStatus }) {
 
   const entries = joinPages(query.data.pages);
   const shown = filterEntries(entries, subject === ALL ? null : subject);
-  const names = new Set([...status.processes.map(({ name }) => name), ...subjectsOf(entries)]);
+  const names = choicesOf(status.processes, entries);
   return (
     <Stack gap="md">
       <Group justify="space-between" gap="xs">
         <Text size="sm" c="dimmed">What the container and its programs did. It is kept while the container exists, the newest thousand or so.</Text>
         <Select
-          aria-label="Entries about" allowDeselect={false} w={220} searchable={names.size > 8} value={subject} onChange={(value) => setSubject(value ?? ALL)}
-          data={[{ value: ALL, label: "Everything" }, ...[...names].sort().map((name) => ({ value: name, label: showUnseen(name) }))]}
+          aria-label="Entries about" allowDeselect={false} w={220} searchable={names.length > 8} value={subject} onChange={(value) => setSubject(value ?? ALL)}
+          data={[{ value: ALL, label: "Everything" }, ...names.map((name) => ({ value: name, label: showUnseen(name) }))]}
         />
       </Group>
       {shown.length > 0 ? (
@@ -39,8 +40,8 @@ export function HistoryTab({ status }: { status: ContainerStatus }) {
           <Text size="sm" c="dimmed">{entries.length === 0 ? "Nothing has happened yet." : `Nothing about ${isolate(subject)} among the newest ${entries.length} entries.`}</Text>
         </Paper>
       )}
-      {query.error && <Problem error={query.error} title="The newest entries cannot be read" onRetry={() => void query.refetch()} />}
-      {query.hasNextPage && <Group justify="center"><Button variant="default" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>Load older entries</Button></Group>}
+      {query.error && !query.isFetchNextPageError && <Problem error={query.error} title="The newest entries cannot be read" onRetry={() => void query.refetch()} />}
+      <LoadMore query={query} label="Load older entries" />
     </Stack>
   );
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { HistoryEntry } from "../api/types";
-import { describeKind, filterEntries, parseEntry, subjectsOf } from "./kinds";
+import { choicesOf, describeKind, filterEntries, parseEntry } from "./kinds";
 import { addNewest, joinPages } from "./pages";
 
 const entry = (id: string, more: Partial<HistoryEntry> = {}): HistoryEntry => ({ id, at: "2026-01-01T00:00:00Z", kind: "process.started", subject: "web", message: "It has started.", data: {}, ...more });
@@ -17,10 +17,12 @@ describe("describeKind", () => {
 
 it("filters by what an entry is about", () => {
   const entries = [entry("3"), entry("2", { subject: "bot" }), entry("1", { subject: null })];
-  expect(subjectsOf(entries)).toEqual(["bot", "web"]);
   expect(ids(filterEntries(entries, "bot"))).toEqual(["2"]);
   expect(ids(filterEntries(entries, null))).toEqual(["3", "2", "1"]);
 });
+
+it("can be about whatever runs and whatever was told of, each once and none without a letter", () =>
+  expect(choicesOf([{ name: "web" }, { name: "" }], [entry("3"), entry("2", { subject: "bot" }), entry("1", { subject: null }), entry("0", { subject: "" })])).toEqual(["bot", "web"]));
 
 describe("pages", () => {
   const history = { pages: [{ items: [entry("12"), entry("9")], next: "9" }, { items: [entry("8")] }] };

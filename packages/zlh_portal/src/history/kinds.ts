@@ -3,7 +3,7 @@ import type { HistoryEntry } from "../api/types";
 import type { Tone } from "../layout/tone";
 import { capitalize } from "../layout/words";
 
-export interface KindWords {
+interface KindWords {
   label: string;
   tone: Tone;
 }
@@ -33,9 +33,10 @@ function hasCrashed({ wasAsked, code }: HistoryEntry["data"]): boolean {
   return wasAsked === false && code !== 0;
 }
 
-/** Return the names that entries are about, sorted. */
-export function subjectsOf(entries: readonly HistoryEntry[]): string[] {
-  return [...new Set(entries.flatMap(({ subject }) => (subject === null ? [] : [subject])))].sort();
+/** Return the names that entries can be about, sorted. An agent may send one without a letter, which nothing can be chosen by. */
+export function choicesOf(processes: readonly { name: string }[], entries: readonly HistoryEntry[]): string[] {
+  const names = [...processes.map(({ name }) => name), ...entries.flatMap(({ subject }) => subject ?? [])];
+  return [...new Set(names)].filter((name) => name !== "").sort();
 }
 
 /** Return those about one name; null stands for all. */

@@ -1,5 +1,6 @@
 /** What has happened in a container, page by page and as it happens. */
 import { type InfiniteData, type QueryClient, useInfiniteQuery } from "@tanstack/react-query";
+import { every } from "../api/asking";
 import { client, take } from "../api/client";
 import type { HistoryEntry } from "../api/types";
 import { useIsLive } from "../live/liveness";
@@ -16,7 +17,7 @@ export function useHistory(vmid: number) {
   return useInfiniteQuery({
     queryKey: keyOf(vmid),
     initialPageParam: undefined as number | undefined,
-    refetchInterval: isLive ? HEAL_MS : POLL_MS,
+    refetchInterval: every(isLive ? HEAL_MS : POLL_MS),
     getNextPageParam: ({ next }: Page) => (next === undefined ? undefined : Number(next)),
     queryFn: async ({ pageParam, signal }): Promise<Page> => {
       const query = pageParam === undefined ? { limit: LIMIT } : { before: pageParam, limit: LIMIT };

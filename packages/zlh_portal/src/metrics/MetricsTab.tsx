@@ -3,6 +3,7 @@ import { Alert, Group, Paper, SegmentedControl, SimpleGrid, Skeleton, Stack, Tex
 import { useMemo, useState } from "react";
 import type { ContainerStatus } from "../api/types";
 import { asApiError } from "../api/problem";
+import { isGuestOff } from "../containers/states";
 import { useServerNow } from "../layout/clock";
 import { Problem } from "../layout/Problem";
 import { NowTiles } from "./NowTiles";
@@ -28,7 +29,6 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
   const newest = isHeard && !recent.error ? recent.data?.at(-1) : undefined;
   const range = { from: fromMs / 1000, to: nowMs / 1000 };
 
-  if (kept.error && !kept.data && isEmpty) return <Problem error={kept.error} title="The metrics cannot be read" onRetry={() => void kept.refetch()} />;
   return (
     <Stack gap="md">
       <section aria-label="Now">
@@ -39,8 +39,9 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
         <Title order={2}>Over time</Title>
         <SegmentedControl size="xs" aria-label="How far back" data={SPANS} value={span} onChange={setSpan} />
       </Group>
-      {kept.isPending && isEmpty && <Skeleton h={220} role="status" aria-label="Loading the metrics" />}
-      {!kept.isPending && isEmpty && (
+      {/* What was measured since this page was opened is no history: while that is not known, it is said. */}
+      {!kept.data && (kept.error ? <Problem error={kept.error} title="What was measured before cannot be read" onRetry={() => void kept.refetch()} /> : <Skeleton h={isEmpty ? 220 : 60} role="status" aria-label="Loading the metrics" />)}
+      {kept.data && isEmpty && (
         <Paper data-testid="no-metrics"><Text size="sm" c="dimmed">No data yet for this time. A container that runs is measured once a minute, and every three seconds while you look here.</Text></Paper>
       )}
       {!isEmpty && (
@@ -55,7 +56,7 @@ export function MetricsTab({ status }: { status: ContainerStatus }) {
 
 function Silence({ status, error, isAsking }: { status: ContainerStatus; error: unknown; isAsking: boolean }) {
   if (isAsking) return <Skeleton h={86} role="status" aria-label="Asking the agent" />;
-  const why = error ? asApiError(error).detail : status.power === "off" ? "The container is off." : "The agent of this container is not heard now.";
+  const why = error ? asApiError(error).detail : isGuestOff(status) ? "The container is off." : "The agent of this container is not heard now.";
   return <Alert color="gray" p="sm" data-testid="no-now">{why} What was measured before is shown below.</Alert>;
 }
 

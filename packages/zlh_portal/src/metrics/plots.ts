@@ -40,7 +40,7 @@ export function mergeSamples(kept: readonly Metrics[], recent: readonly Metrics[
 
 /** Return the plots of the container as a whole, and those that tell its processes apart. */
 export function buildPlots(samples: readonly Metrics[], gap: number): { whole: Plot[]; apart: Plot[] } {
-  const rows = withGaps(samples, gap);
+  const rows = withGaps(samples, ({ observedAt }) => observedAt, gap);
   const times = rows.map(({ atS }) => atS);
   const newest = samples.at(-1)?.container;
   const plot = (id: string, title: string, unit: Unit, curves: Curve[], limit: number | null = null): Plot => ({ id, title, unit, times, curves, limit });
@@ -71,16 +71,17 @@ export function buildPlots(samples: readonly Metrics[], gap: number): { whole: P
 
 type Pick = (sample: Metrics) => number | null;
 
-interface Row {
+export interface Row<T> {
   atS: number;
   /** Null is a gap. */
-  sample: Metrics | null;
+  sample: T | null;
 }
 
-function withGaps(samples: readonly Metrics[], gap: number): Row[] {
-  const rows: Row[] = [];
+/** Return samples of rising times as rows, with a gap between two that are more than `gap` seconds apart. */
+export function withGaps<T>(samples: readonly T[], timeOf: (sample: T) => string, gap: number): Row<T>[] {
+  const rows: Row<T>[] = [];
   for (const sample of samples) {
-    const atS = Date.parse(sample.observedAt) / 1000;
+    const atS = Date.parse(timeOf(sample)) / 1000;
     const before = rows.at(-1);
     if (before && atS - before.atS > gap) rows.push({ atS: (before.atS + atS) / 2, sample: null });
     rows.push({ atS, sample });
@@ -89,7 +90,7 @@ function withGaps(samples: readonly Metrics[], gap: number): Row[] {
 }
 
 /** A total that shrinks has begun anew, as after a restart: nothing is known of the time in between. */
-function rates(rows: readonly Row[], pick: Pick): (number | null)[] {
+function rates(rows: readonly Row<Metrics>[], pick: Pick): (number | null)[] {
   return rows.map(({ atS, sample }, i) => {
     const before = rows[i - 1];
     if (!sample || !before?.sample) return null;
@@ -99,7 +100,7 @@ function rates(rows: readonly Row[], pick: Pick): (number | null)[] {
 }
 
 /** The share over the whole time between two points; the agent's own, which knows only its last minute, for the first. */
-function cores(rows: readonly Row[], label: string, pick: (sample: Metrics) => { cpuS: number; cpuCores: number | null } | undefined): Curve {
+function cores(rows: readonly Row<Metrics>[], label: string, pick: (sample: Metrics) => { cpuS: number; cpuCores: number | null } | undefined): Curve {
   const between = rates(rows, (sample) => pick(sample)?.cpuS ?? null);
   return { label, values: rows.map(({ sample }, i) => between[i] ?? (sample ? (pick(sample)?.cpuCores ?? null) : null)) };
 }

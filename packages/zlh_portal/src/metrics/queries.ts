@@ -1,5 +1,6 @@
 /** What a container uses: kept samples from the API, and the present one from its agent. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { every } from "../api/asking";
 import { client, take } from "../api/client";
 import type { Metrics } from "../api/types";
 import { serverNow } from "../layout/clock";
@@ -29,7 +30,7 @@ export function useRecentSamples(vmid: number, isHeard: boolean) {
 export function useKeptSamples(vmid: number, spanS: number) {
   return useQuery({
     queryKey: ["metrics-history", vmid, spanS],
-    refetchInterval: KEPT_MS,
+    refetchInterval: every(KEPT_MS),
     queryFn: async ({ signal }) => {
       const query = { from: new Date(serverNow() - spanS * 1000).toISOString(), points: POINTS };
       return (await take(client.GET("/api/containers/{vmid}/metrics/history", { params: { path: { vmid }, query }, signal }))).items;

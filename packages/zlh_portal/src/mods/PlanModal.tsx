@@ -26,6 +26,11 @@ export function PlanModal({ vmid, asked, onBegun, onClose }: Props) {
   const wish = "wish" in asked ? asked.wish : wishFor(asked.project, choice, asked.there !== null);
   const plan = useModPlan(vmid, wish);
   const apply = useApplyMods(vmid);
+  // What was refused is so no more: the plan may be another one.
+  const planAnew = () => {
+    apply.reset();
+    void plan.refetch();
+  };
   const changes = plan.data ? changesOf(plan.data) : [];
   return (
     <Modal opened onClose={onClose} title={asked.title} centered styles={{ title: { overflowWrap: "anywhere" } }}>
@@ -33,7 +38,7 @@ export function PlanModal({ vmid, asked, onBegun, onClose }: Props) {
         {"project" in asked && <VersionChoice vmid={vmid} project={asked.project} installed={there?.versionId ?? null} value={choice} onChange={(next) => { apply.reset(); setChoice(next); }} />}
         {plan.isPending && <Group gap="xs" role="status"><Loader size="xs" /><Text size="sm">Finding out what it takes…</Text></Group>}
         {plan.error && <Problem error={plan.error} title="No plan can be made" onRetry={() => void plan.refetch()} />}
-        {apply.error && <Problem error={apply.error} title="It was not begun" onRetry={() => void plan.refetch()} />}
+        {apply.error && <Problem error={apply.error} title="It was not begun" onRetry={planAnew} />}
         {plan.data?.problems.map((problem) => <ProblemOfPlan key={`${problem.code} ${problem.message}`} problem={problem} />)}
         {plan.data?.isPossible && changes.length === 0 && <Text size="sm" c="dimmed">Nothing is to be done: all of it is as it should be.</Text>}
         <List size="sm" data-testid="mod-plan">{changes.map((line) => <List.Item key={line.projectId} style={{ overflowWrap: "anywhere" }}>{describeLine(line)}</List.Item>)}</List>

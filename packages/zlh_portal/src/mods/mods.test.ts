@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { ModSeen, ModsReport, OfferedVersion, PlannedMod } from "../api/types";
+import { ApiError } from "../api/problem";
+import type { FoundMod, ModSeen, ModsReport, OfferedVersion, PlannedMod } from "../api/types";
 import { sampleStatus } from "../containers/sample";
 import { tabsOf } from "../containers/tabs";
-import { adviseProblem, changesOf, describeCondition, describeLine, describeOffered, lastChange, NOTHING, versionsWithin, whoNeeds, wishFor } from "./words";
+import { adviseProblem, changesOf, describeCondition, describeLine, describeOffered, goesOn, joinFound, lastChange, NOTHING, versionsWithin, whoNeeds, whyNoChange, wishFor } from "./words";
 
 function line(more: Partial<PlannedMod> = {}): PlannedMod {
   return { projectId: "P1", title: "Lithium", act: "install", before: null, after: "0.2", channel: "release", size: 2048, neededBy: [], ...more };
@@ -38,10 +39,24 @@ describe("mods", () => {
     expect(describeCondition({ condition: "missing" })?.tone).toBe("bad");
   });
 
-  it("have a last change, whichever way they are listed", () => {
+  it("have a last change, whatever the clock says", () => {
     const change = (id: string, at: string): ModsReport["changes"][number] => ({ id, at, actor: "u", reason: "", acts: [], before: [], isRollback: false });
     const [old, young] = [change("1", "2026-01-01T00:00:00Z"), change("2", "2026-01-02T00:00:00Z")];
-    expect([lastChange({ changes: [old, young] })?.id, lastChange({ changes: [young, old] })?.id, lastChange({ changes: [] })]).toEqual(["2", "2", null]);
+    expect([lastChange({ changes: [old, young] })?.id, lastChange({ changes: [young, old] })?.id, lastChange({ changes: [] })]).toEqual(["2", "1", null]);
+  });
+
+  it("are under way until the change has ended, or its agent knows it no more", () => {
+    const [away, gone] = [new ApiError("agent_unreachable", 503, ""), new ApiError("mod_change_unknown", 404, "")];
+    expect([goesOn({ state: "running" }, null), goesOn({ state: "running" }, away), goesOn({ state: "running" }, gone), goesOn({ state: "done" }, null)]).toEqual([true, true, false, false]);
+  });
+
+  it("cannot be changed while their agent is away or busy", () => {
+    expect([whyNoChange({ connection: "offline" }, false), whyNoChange({ connection: "online" }, true), whyNoChange({ connection: "online" }, false)]).toEqual([expect.stringContaining("not heard"), "A change is being made.", null]);
+  });
+
+  it("are found once each, however the pages overlap", () => {
+    const found = (projectId: string): FoundMod => ({ projectId, slug: projectId, title: projectId, author: "ann", description: "", downloads: 1, isInstalled: false, environment: "both", iconUrl: null });
+    expect(joinFound([{ items: [found("a"), found("b")] }, { items: [found("b"), found("c")] }]).map(({ projectId }) => projectId)).toEqual(["a", "b", "c"]);
   });
 
   it("have a tab where the server takes any, by the name that the game has for them", () => {

@@ -1,21 +1,30 @@
 /** Mods of a game server: what is there, what there is to find, and changes, which are watched to their end. */
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { every, useAskAnew } from "../api/asking";
 import { client, take } from "../api/client";
-import type { ChangeProgress, PlanMods } from "../api/types";
+import { healDelayMs, mayHeal } from "../api/query";
+import type { ChangeProgress, FoundMod, Page, PlanMods } from "../api/types";
+import { goesOn } from "./words";
 
-const key = (vmid: number) => ["mods", vmid] as const;
+const MODS = ["mods"] as const;
+const SEARCH = ["mods-search"] as const;
+const key = (vmid: number) => [...MODS, vmid] as const;
 const at = (vmid: number) => ({ params: { path: { vmid } } });
 const HEAL_MS = 20_000;
 const WATCH_MS = 700;
 
-export function useMods(vmid: number, isHeard: boolean) {
-  return useQuery({ queryKey: key(vmid), enabled: isHeard, refetchInterval: HEAL_MS, queryFn: ({ signal }) => take(client.GET("/api/game/{vmid}/mods", { ...at(vmid), signal })) });
+/** `start` is that of the server, which has what was there then. */
+export function useMods(vmid: number, isHeard: boolean, start: string | null) {
+  useAskAnew(MODS, vmid, start ?? "");
+  return useQuery({ queryKey: key(vmid), enabled: isHeard, refetchInterval: every(HEAL_MS), queryFn: ({ signal }) => take(client.GET("/api/game/{vmid}/mods", { ...at(vmid), signal })) });
 }
 
 export function useModSearch(vmid: number, query: string) {
-  return useQuery({
-    queryKey: ["mods-search", vmid, query], placeholderData: keepPreviousData, staleTime: 60_000, retry: false,
-    queryFn: ({ signal }) => take(client.GET("/api/game/{vmid}/mods/search", { params: { path: { vmid }, query: { query } }, signal })),
+  return useInfiniteQuery({
+    queryKey: [...SEARCH, vmid, query], placeholderData: keepPreviousData, staleTime: 60_000, retry: false,
+    initialPageParam: 0,
+    getNextPageParam: ({ next }: Page<FoundMod>) => (next === undefined ? undefined : Number(next)),
+    queryFn: ({ pageParam, signal }): Promise<Page<FoundMod>> => take(client.GET("/api/game/{vmid}/mods/search", { params: { path: { vmid }, query: { query, after: pageParam } }, signal })),
   });
 }
 
@@ -35,16 +44,28 @@ export function useModPlan(vmid: number, wish: PlanMods) {
   });
 }
 
-/** A change until it is done or has failed; then what is there is asked for anew. */
+/** Ask anew for what is there, and for what was found: of each it says whether it is there. */
+function noteChanged(queries: QueryClient, vmid: number): Promise<void> {
+  // Modrinth may take its time; what is there does not wait for it.
+  void queries.invalidateQueries({ queryKey: [...SEARCH, vmid] });
+  return queries.invalidateQueries({ queryKey: key(vmid) });
+}
+
+/** A change until it is done or has failed, or nobody knows it any more; then what is there is asked for anew. */
 export function useChangeProgress(vmid: number, begun: ChangeProgress | null) {
   const queries = useQueryClient();
   return useQuery<ChangeProgress>({
     queryKey: ["mods-change", vmid, begun?.id], enabled: begun !== null,
-    refetchInterval: ({ state }) => (state.data && state.data.state !== "running" ? false : WATCH_MS),
+    refetchInterval: ({ state: { data, error, errorUpdateCount } }) => goesOn(data ?? { state: "running" }, error) && (healDelayMs(error, errorUpdateCount) || WATCH_MS),
     queryFn: async ({ signal }) => {
-      const progress = await take(client.GET("/api/game/{vmid}/mods/changes/{change}", { params: { path: { vmid, change: begun?.id ?? "" } }, signal }));
-      if (progress.state !== "running") await queries.invalidateQueries({ queryKey: key(vmid) });
-      return progress;
+      try {
+        const progress = await take(client.GET("/api/game/{vmid}/mods/changes/{change}", { params: { path: { vmid, change: begun?.id ?? "" } }, signal }));
+        if (progress.state !== "running") await noteChanged(queries, vmid);
+        return progress;
+      } catch (error) {
+        if (!mayHeal(error)) await noteChanged(queries, vmid);
+        throw error;
+      }
     },
   });
 }

@@ -1,5 +1,6 @@
 /** Mods in words: what a plan comes to, how a mod is, who needs it; pure. */
-import type { ModPlan, ModSeen, ModsReport, OfferedVersion, PlanMods, PlannedMod, PlanProblem, ReleaseChannel } from "../api/types";
+import { mayHeal } from "../api/query";
+import type { ChangeProgress, ContainerStatus, FoundMod, ModPlan, ModSeen, ModsReport, OfferedVersion, PlanMods, PlannedMod, PlanProblem, ReleaseChannel } from "../api/types";
 import type { Words } from "../layout/tone";
 import { formatBytes, isolateOdd } from "../layout/words";
 
@@ -37,9 +38,25 @@ export function whoNeeds(projectId: string, mods: readonly ModSeen[]): string[] 
   return mods.flatMap(({ entry }) => (entry.isEnabled && entry.file.needs.some((need) => need.kind === "required" && need.projectId === projectId) ? [entry.file.title] : []));
 }
 
-/** Return the last change, which can be undone; null where there is none. */
+/** Return the last change, the one that can be undone; null where there is none. By their order, as the agent goes: its clock may have been turned back. */
 export function lastChange({ changes }: Pick<ModsReport, "changes">): ModsReport["changes"][number] | null {
-  return changes.reduce<ModsReport["changes"][number] | null>((last, change) => (last === null || Date.parse(change.at) >= Date.parse(last.at) ? change : last), null);
+  return changes.at(-1) ?? null;
+}
+
+/** Tell whether a change goes on, as far as anybody knows: where its agent knows it no more, it has ended one way or the other. */
+export function goesOn({ state }: Pick<ChangeProgress, "state">, error: unknown): boolean {
+  return state === "running" && (error === null || mayHeal(error));
+}
+
+/** Return why nothing can be changed now; null where it can. */
+export function whyNoChange({ connection }: Pick<ContainerStatus, "connection">, isBusy: boolean): string | null {
+  if (connection !== "online") return "The agent of this container is not heard now, and only it makes changes.";
+  return isBusy ? "A change is being made." : null;
+}
+
+/** Return what was found, each once: between two pages the order may have moved. */
+export function joinFound(pages: readonly { items: readonly FoundMod[] }[]): FoundMod[] {
+  return [...new Map(pages.flatMap(({ items }) => items.map((item) => [item.projectId, item]))).values()];
 }
 
 /** The safest first; each takes what is safer, too. */

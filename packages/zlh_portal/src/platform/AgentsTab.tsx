@@ -136,7 +136,7 @@ function MemberList({ rollout }: { rollout: Rollout }) {
   if (query.isPending) return <Skeleton h={120} mt="sm" role="status" aria-label="Loading the containers" />;
   return (
     <Stack mt="sm" gap="sm">
-      {query.error && <Problem error={query.error} title="The containers cannot be listed" onRetry={() => void query.refetch()} />}
+      {query.error && !query.isFetchNextPageError && <Problem error={query.error} title="The containers cannot be listed" onRetry={() => void query.refetch()} />}
       {members.length === 0 && !query.error && <Text size="sm" c="dimmed">No container has an older agent.</Text>}
       <ul className={classes["list"]} aria-label="Containers of the roll-out">{members.map((member) => <Member key={member.vmid} member={member} rollout={rollout} />)}</ul>
       <LoadMore query={query} label="Load more containers" />

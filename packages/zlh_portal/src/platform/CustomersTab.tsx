@@ -32,7 +32,7 @@ export function CustomersTab() {
         <SearchField label="Search customers" />
         {mayManage && <Button leftSection={<PlusIcon />} onClick={open}>Create customer</Button>}
       </Group>
-      {query.error && <Problem error={query.error} title="The customers cannot be listed" onRetry={() => void query.refetch()} />}
+      {query.error && !query.isFetchNextPageError && <Problem error={query.error} title="The customers cannot be listed" onRetry={() => void query.refetch()} />}
       {query.isPending && <Stack gap="xs" role="status" aria-label="Loading the customers">{[0, 1, 2].map((row) => <Skeleton key={row} h={60} />)}</Stack>}
       {query.data && customers.length === 0 && (
         <Paper ta="center" py="xl" role="status"><Text c="dimmed" size="sm">{q ? <>No customer is called anything like “<Name text={q} />”.</> : "No customers yet. Create one, and invite its first owner."}</Text></Paper>

@@ -23,7 +23,7 @@ export function JournalTab() {
     <Stack gap="md">
       <Text c="dimmed" size="sm">Each try of each step, of all containers, as it ends. A step that failed is tried again by itself; here stands what the next try would hide.</Text>
       <Filters asked={asked} codes={codesOf(attempts)} onChoose={set} />
-      {query.error && <Problem error={query.error} title={query.data ? "What is shown may be old" : "The journal cannot be read"} onRetry={() => void query.refetch()} />}
+      {query.error && !query.isFetchNextPageError && <Problem error={query.error} title={query.data ? "What is shown may be old" : "The journal cannot be read"} onRetry={() => void query.refetch()} />}
       {query.isPending && <Stack gap="xs" role="status" aria-label="Loading the journal">{[0, 1, 2, 3, 4].map((row) => <Skeleton key={row} h={48} />)}</Stack>}
       {attempts.length > 0 && (
         <Paper p={0}>

@@ -21,7 +21,7 @@ export function UsersTab() {
   return (
     <Stack gap="md">
       <Group gap="sm"><SearchField label="Search users" /></Group>
-      {query.error && <Problem error={query.error} title="The users cannot be listed" onRetry={() => void query.refetch()} />}
+      {query.error && !query.isFetchNextPageError && <Problem error={query.error} title="The users cannot be listed" onRetry={() => void query.refetch()} />}
       {query.isPending && <Stack gap="xs" role="status" aria-label="Loading the users">{[0, 1, 2].map((row) => <Skeleton key={row} h={60} />)}</Stack>}
       {query.data && users.length === 0 && (
         <Paper ta="center" py="xl" role="status"><Text c="dimmed" size="sm">{q ? <>No user has an address like “<Name text={q} />”.</> : "No users yet. People come by invitations of customers."}</Text></Paper>

@@ -1,7 +1,8 @@
-/** The command as one line, with the words that the program will get shown below it. */
-import { Code, Group, Text, TextInput } from "@mantine/core";
+/** The command as it would be typed into a shell, with the words that the program will get shown below it. */
+import { Code, Group, Text } from "@mantine/core";
 import { findShellWord, splitWords } from "./argv";
 import type { FormFields } from "./draft";
+import { LinesInput } from "./LinesInput";
 
 export function CommandField({ draft, problems, change }: FormFields) {
   const command = splitWords(draft.command);
@@ -9,9 +10,9 @@ export function CommandField({ draft, problems, change }: FormFields) {
   const shellWord = findShellWord(words);
   return (
     <div>
-      <TextInput
-        label="Command" description="The program and its arguments; quotes keep words together." placeholder="node server.js" classNames={{ input: "mono" }}
-        autoComplete="off" autoCapitalize="off" spellCheck={false} value={draft.command} error={problems.command}
+      <LinesInput
+        label="Command" description="The program and its arguments; quotes keep words together." placeholder="node server.js"
+        autoCapitalize="off" value={draft.command} error={problems.command}
         onChange={(event) => change({ command: event.target.value })}
       />
       {words.length > 0 && (

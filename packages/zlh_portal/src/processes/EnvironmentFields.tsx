@@ -2,6 +2,7 @@
 import { ActionIcon, Button, Group, Input, Stack, TextInput } from "@mantine/core";
 import { CrossIcon, PlusIcon } from "../layout/icons";
 import type { FormFields, Variable } from "./draft";
+import { LinesInput } from "./LinesInput";
 
 export function EnvironmentFields({ draft, problems, change }: FormFields) {
   const { variables } = draft;
@@ -11,15 +12,12 @@ export function EnvironmentFields({ draft, problems, change }: FormFields) {
     <Input.Wrapper label="Environment" labelElement="div" error={problems.variables}>
       <Stack gap={6} mt={4} mb={problems.variables ? 4 : 0}>
         {variables.map(({ name, value }, i) => (
-          <Group key={i} gap={6} wrap="nowrap">
+          <Group key={i} gap={6} wrap="nowrap" align="flex-start">
             <TextInput
               aria-label={`Name of variable ${i + 1}`} placeholder="NAME" classNames={{ input: "mono" }} flex={2} autoComplete="off" spellCheck={false}
               value={name} onChange={(event) => set(i, { name: event.target.value })}
             />
-            <TextInput
-              aria-label={`Value of variable ${i + 1}`} placeholder="value" classNames={{ input: "mono" }} flex={3} autoComplete="off" spellCheck={false}
-              value={value} onChange={(event) => set(i, { value: event.target.value })}
-            />
+            <LinesInput aria-label={`Value of variable ${i + 1}`} placeholder="value" flex={3} value={value} onChange={(event) => set(i, { value: event.target.value })} />
             <ActionIcon variant="subtle" color="gray" aria-label={`Remove variable ${i + 1}`} onClick={() => change({ variables: variables.filter((_, at) => at !== i) })}><CrossIcon /></ActionIcon>
           </Group>
         ))}

@@ -1,6 +1,7 @@
 /** Everything about how a process is kept; each field begins with what suits most programs. */
 import { Fieldset, Select, SimpleGrid, Stack, TextInput, type TextInputProps } from "@mantine/core";
-import type { Draft, Field, FormFields } from "./draft";
+import { DEFAULT_POLICY, type Draft, type Field, type FormFields, NONE, writeNumbers } from "./draft";
+import { LinesInput } from "./LinesInput";
 
 export function PolicyFields(fields: FormFields) {
   return (
@@ -23,8 +24,8 @@ function RestartFields(fields: FormFields) {
           {...fields} field="when" label="Start it again" description="A stop that you ask for is no failure."
           data={[{ value: "failure", label: "After a failure" }, { value: "always", label: "Always" }, { value: "never", label: "Never" }]}
         />
-        <TextField {...fields} field="successCodes" label="Success codes" description="Exit codes that are no failure." placeholder="0" />
-        <TextField {...fields} field="delays" label="Pauses" description="Seconds before each restart in a row." placeholder="30, 60, 120" />
+        <TextField {...fields} field="successCodes" label="Success codes" description={`Exit codes that are no failure; “${NONE}” for none.`} placeholder={writeNumbers(DEFAULT_POLICY.restart.successCodes)} />
+        <TextField {...fields} field="delays" label="Pauses" description={`Seconds before each restart in a row; “${NONE}” to give up at once.`} placeholder={writeNumbers(DEFAULT_POLICY.restart.delaysS)} />
         <TextField {...fields} field="stable" label="Stable after" description="Seconds until the pauses begin anew." />
       </SimpleGrid>
     </Fieldset>
@@ -32,10 +33,14 @@ function RestartFields(fields: FormFields) {
 }
 
 function StopFields(fields: FormFields) {
+  const { draft, problems, change } = fields;
   return (
     <Fieldset legend="How it is stopped">
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
-        <TextField {...fields} field="stopCommand" label="Command" aria-label="Stop command" description="Typed into its console; empty for none." placeholder="stop" />
+        <LinesInput
+          label="Command" aria-label="Stop command" description="Typed into its console; empty for none." placeholder="stop"
+          value={draft.stopCommand} error={problems.stopCommand} onChange={(event) => change({ stopCommand: event.target.value })}
+        />
         <TextField {...fields} field="commandGrace" label="Time for the command" description="Seconds until the signal is sent." />
         <Choice {...fields} field="signal" label="Signal" description="Sent after the command, or at once." data={["SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT"].map((signal) => ({ value: signal, label: signal }))} />
         <TextField {...fields} field="stopGrace" label="Time for the signal" description="Seconds until it is killed." />

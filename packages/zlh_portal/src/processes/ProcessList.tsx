@@ -5,7 +5,7 @@ import type { ContainerStatus, ProcessStatus } from "../api/types";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
 import { useRights } from "../session/session";
-import { describeEnd, describeState } from "./states";
+import { describeEnd, describeState, pageOf } from "./states";
 import { Name } from "../layout/Name";
 
 export function ProcessList({ status }: { status: ContainerStatus }) {
@@ -17,18 +17,18 @@ export function ProcessList({ status }: { status: ContainerStatus }) {
   }
   return (
     <Stack gap={8} component="ul" m={0} p={0} aria-label="Processes" style={{ listStyle: "none" }}>
-      {status.processes.map((process) => <Row key={process.name} tab={tab} process={process} />)}
+      {status.processes.map((process) => <Row key={process.name} to={pageOf(process, status)} process={process} />)}
     </Stack>
   );
 }
 
-function Row({ tab, process }: { tab: string; process: ProcessStatus }) {
+function Row({ to, process }: { to: string; process: ProcessStatus }) {
   // What is wished is not in this report; what is seen has the last word here.
   const words = describeState({ power: process.state === "stopped" ? "off" : "on", status: process });
   return (
     <Group component="li" justify="space-between" gap="xs">
       <Group gap="xs" miw={0}>
-        <Anchor component={Link} to={`${tab}/${encodeURIComponent(process.name)}`} size="sm" fw={600} c="inherit" lineClamp={2} style={{ overflowWrap: "anywhere" }}><Name text={process.name} /></Anchor>
+        <Anchor component={Link} to={to} size="sm" fw={600} c="inherit" lineClamp={2} style={{ overflowWrap: "anywhere" }}><Name text={process.name} /></Anchor>
         <ToneBadge words={words} testId={`overview-${process.name}`} />
       </Group>
       <Text size="xs" c="dimmed" component="div">

@@ -5,6 +5,7 @@ import { Link } from "react-router";
 import type { ContainerStatus, Process } from "../api/types";
 import { ConsolePane } from "../console/ConsolePane";
 import { processSource } from "../console/source";
+import { isGuestOff } from "../containers/states";
 import { usePageTitle } from "../layout/title";
 import { MayNot } from "../session/MayNot";
 import type { Rights } from "../session/permissions";
@@ -47,11 +48,12 @@ export function ProcessPage({ status, process, may, onEdit }: Props) {
 
 function ProcessConsole({ status, name }: { status: ContainerStatus; name: string }) {
   const { vmid, lifecycle, connection } = status;
+  const isOff = isGuestOff(status);
   const source = useMemo(() => processSource(vmid, name), [vmid, name]);
   const mayUse = useMayStay("consoles:use", status.customerId);
   if (!mayUse) return <MayNot permission="consoles:use" customerId={status.customerId} />;
-  if (lifecycle === "stopped" || lifecycle === "deleting" || lifecycle === "provisioning") {
-    return <Alert color="gray" title="No console now">{lifecycle === "stopped" ? "The container is off. Start it to read what its processes have printed." : "The console opens while the container runs."}</Alert>;
+  if (isOff || lifecycle === "deleting" || lifecycle === "provisioning") {
+    return <Alert color="gray" title="No console now">{isOff ? "The container is off. Start it to read what its processes have printed." : "The console opens while the container runs."}</Alert>;
   }
   return <ConsolePane key={name} source={source} label={`Console of ${name}`} connection={connection} onClose={null} />;
 }

@@ -1,5 +1,5 @@
 /** The programs that the agent of a container keeps running. */
-import { Alert, Button, Group, Skeleton, Stack, Text } from "@mantine/core";
+import { Button, Group, Skeleton, Stack, Text } from "@mantine/core";
 import { Suspense, useState } from "react";
 import { useParams } from "react-router";
 import type { ContainerStatus, Process } from "../api/types";
@@ -7,6 +7,7 @@ import { NotFoundPage } from "../layout/NotFoundPage";
 import { PlusIcon } from "../layout/icons";
 import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
+import { Unheard } from "../layout/Unheard";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
 import { draftOf, knowsValues, newDraft, type Draft } from "./draft";
@@ -41,7 +42,7 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
   if (!processes) return query.error ? <Problem error={query.error} title="The processes cannot be listed" onRetry={() => void query.refetch()} /> : <Loading />;
   if (item !== undefined) {
     const process = processes.find(({ name }) => name === item);
-    if (!process) return query.isPlaceholderData ? <Loading /> : <NotFoundPage what="process" within={{ to: `/containers/${status.vmid}/processes`, label: "To the processes" }} />;
+    if (!process) return query.isFetchedAfterMount ? <NotFoundPage what="process" within={{ to: `/containers/${status.vmid}/processes`, label: "To the processes" }} /> : <Loading />;
     return <Suspense fallback={<Loading />}><ProcessPage status={status} process={process} may={may} onEdit={() => void edit(process)} />{form}</Suspense>;
   }
   return (
@@ -53,25 +54,16 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
         </Group>
       )}
       {processes.length > 0 && <MayNot permission="containers:change" customerId={status.customerId} />}
-      <Unheard status={status} />
+      <Unheard
+        status={status} off="What is switched on here starts with it."
+        silent="so nobody knows how its processes are. They go on by themselves; changes wait until it is back."
+      />
       {processes.length === 0 && <EmptyProcesses customerId={status.customerId} mayChange={may.change} onCreate={(draft) => setEditing({ draft, isNew: true })} />}
       <Stack gap="sm" component="ul" m={0} p={0} aria-label="Processes" style={{ listStyle: "none" }}>
         {processes.map((process) => <ProcessCard key={process.name} vmid={status.vmid} process={process} may={may} onEdit={() => void edit(process)} />)}
       </Stack>
       {form}
     </Stack>
-  );
-}
-
-/** Nobody should take an old state for the present one. */
-function Unheard({ status }: { status: ContainerStatus }) {
-  if (status.connection === "online") return null;
-  return (
-    <Alert color="gray" p="sm" data-testid="unheard">
-      {status.power === "off"
-        ? "The container is off. What is switched on here starts with it."
-        : "The agent of this container is not heard now, so nobody knows how its processes are. They go on by themselves; changes wait until it is back."}
-    </Alert>
   );
 }
 

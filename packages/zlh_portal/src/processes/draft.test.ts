@@ -31,7 +31,19 @@ it.each<ProcessPolicy["ready"]["probe"]>([
   expect([knowsValues(process), knowsValues(sampleProcess({ environment: { A: "", B: null } }))]).toEqual([true, false]);
 });
 
-it("gives up at once where no pause is named", () => expect(readDraft(filled({ delays: "" }), []).wish.policy.restart.delaysS).toEqual([]));
+describe("pauses and success codes", () => {
+  const restartOf = (more: Partial<Draft>) => readDraft(filled(more), []).wish.policy.restart;
+  it("are the default where nothing is written, as the field shows it", () => expect(restartOf({ delays: " ", successCodes: "" })).toEqual(DEFAULT_POLICY.restart));
+  it("are none where that is written, and read so of a definition that has none", () => {
+    expect(restartOf({ delays: "None", successCodes: "none" })).toMatchObject({ delaysS: [], successCodes: [] });
+    const restart = { ...DEFAULT_POLICY.restart, delaysS: [], successCodes: [] };
+    expect(restartOf(draftOf(sampleProcess({ policy: { ...DEFAULT_POLICY, restart } })))).toEqual(restart);
+  });
+});
+it("keeps every line of a command and of a value", () => {
+  const process = sampleProcess({ argv: ["sh", "-c", "echo a\necho b\n"], environment: { KEY: "-----BEGIN\nabc\n" } });
+  expect(readDraft(draftOf(process), []).wish).toMatchObject({ argv: process.argv, environment: process.environment });
+});
 it("leaves out rows of variables that nobody has filled", () =>
   expect(readDraft(filled({ variables: [{ name: "", value: "" }] }), []).wish.environment).toEqual({}));
 

@@ -56,6 +56,14 @@ export const ADVANCED: ReadonlySet<Field> = new Set<Field>([
   "probePattern", "readyGrace", "onSlow", "hang", "hangAfter", "ports",
 ]);
 
+/** What is written for no numbers at all, where an empty field stands for the default that is shown in it. */
+export const NONE = "none";
+
+/** Return numbers as such a field has them. */
+export function writeNumbers(values: readonly number[]): string {
+  return values.length === 0 ? NONE : values.join(", ");
+}
+
 /** Return the form of a new process. */
 export function newDraft(more: Partial<Draft> = {}): Draft {
   return { ...draftOf({ name: "", argv: [], folder: null, environment: {}, policy: DEFAULT_POLICY }), ...more };
@@ -76,9 +84,9 @@ export function draftOf({ name, argv, folder, environment, policy }: Pick<Proces
     folder: folder ?? "",
     variables: Object.entries(environment).map(([key, value]) => ({ name: key, value: value ?? "" })),
     when: restart.when,
-    delays: restart.delaysS.join(", "),
+    delays: writeNumbers(restart.delaysS),
     stable: String(restart.stableS),
-    successCodes: restart.successCodes.join(", "),
+    successCodes: writeNumbers(restart.successCodes),
     stopCommand: stop.command ?? "",
     commandGrace: String(stop.commandGraceS),
     signal: stop.signal,
@@ -126,6 +134,11 @@ export function readDraft(draft: Draft, taken: readonly string[]): Reading {
     note(field, "problem" in found ? found.problem : null);
     return "values" in found ? found.values : [];
   };
+  const numbersOr = (field: Field, text: string, range: Range, usual: readonly number[]): number[] => {
+    if (text.trim() === "") return [...usual];
+    return text.trim().toLowerCase() === NONE ? [] : numbers(field, text, range);
+  };
+  const usual = DEFAULT_POLICY.restart;
   const command = splitWords(draft.command);
   note("name", complainAboutName(draft.name, taken));
   note("command", complainAboutCommand(command));
@@ -142,8 +155,8 @@ export function readDraft(draft: Draft, taken: readonly string[]): Reading {
     power: null,
     policy: {
       restart: {
-        when: draft.when, delaysS: numbers("delays", draft.delays, SECONDS), stableS: number("stable", draft.stable, SECONDS),
-        successCodes: numbers("successCodes", draft.successCodes, CODE),
+        when: draft.when, delaysS: numbersOr("delays", draft.delays, SECONDS, usual.delaysS), stableS: number("stable", draft.stable, SECONDS),
+        successCodes: numbersOr("successCodes", draft.successCodes, CODE, usual.successCodes),
       },
       stop: {
         command: draft.stopCommand.trim() || null, commandGraceS: number("commandGrace", draft.commandGrace, SECONDS),

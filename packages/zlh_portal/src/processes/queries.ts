@@ -1,12 +1,14 @@
 /** Supervised processes of a container: definitions from their list, states from the newest report of the container. */
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { every, useAskAnew } from "../api/asking";
 import { client, take } from "../api/client";
 import type { ContainerStatus, Process, PutProcess } from "../api/types";
 import { useIsLive } from "../live/liveness";
 import type { Action } from "./states";
 import { joinReport } from "./states";
 
-const keyOf = (vmid: number) => ["processes", vmid] as const;
+const PROCESSES = ["processes"] as const;
+const keyOf = (vmid: number) => [...PROCESSES, vmid] as const;
 const HEAL_MS = 60_000;
 const POLL_MS = 5_000;
 
@@ -15,12 +17,12 @@ export function useProcesses(status: ContainerStatus) {
   const { vmid, specGeneration, connection, processes } = status;
   const isLive = useIsLive();
   const query = useQuery({
-    queryKey: [...keyOf(vmid), specGeneration],
-    placeholderData: keepPreviousData,
-    refetchInterval: isLive ? HEAL_MS : POLL_MS,
+    queryKey: keyOf(vmid),
+    refetchInterval: every(isLive ? HEAL_MS : POLL_MS),
     queryFn: async ({ signal }): Promise<Process[]> =>
       (await take(client.GET("/api/containers/{vmid}/processes", { params: { path: { vmid } }, signal }))).items,
   });
+  useAskAnew(PROCESSES, vmid, String(specGeneration));
   return { ...query, data: query.data && joinReport(query.data, connection === "online" ? processes : null) };
 }
 

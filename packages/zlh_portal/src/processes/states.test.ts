@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sampleProcess, sampleStatus } from "./sample";
-import { describeEnd, describeState, findCrashed, findDeadline, findTroubled, joinReport, labelOf, offerActions, tellCrash } from "./states";
+import { describeEnd, describeState, findCrashed, findDeadline, findTroubled, joinReport, labelOf, offerActions, pageOf, tellCrash } from "./states";
 
 const at = (power: "on" | "off", state: Parameters<typeof sampleStatus>[0], more = {}) => ({ power, status: sampleStatus(state, more) });
 
@@ -21,6 +21,15 @@ describe("describeState", () => {
   it("claims nothing of a process that nobody reports", () => {
     expect(describeState({ power: "on", status: null }).label).toBe("Not seen");
     expect(describeState({ power: "off", status: null }).label).toBe("Switched off");
+  });
+});
+
+describe("pageOf", () => {
+  const web = sampleStatus("running");
+  it("leads to the page of a process", () => expect(pageOf(web, { vmid: 7, kind: "game" })).toBe("/containers/7/processes/web"));
+  it("leads to the console of the container for the server of a game, which has no page", () => {
+    expect(pageOf({ ...web, name: "server" }, { vmid: 7, kind: "game" })).toBe("/containers/7/terminal");
+    expect(pageOf({ ...web, name: "server" }, { vmid: 7, kind: "dev" })).toBe("/containers/7/processes/server");
   });
 });
 

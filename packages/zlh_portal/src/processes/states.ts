@@ -1,5 +1,5 @@
 /** A process in words: its state, its last end, what can be done with it; pure. */
-import type { Process, ProcessStatus } from "../api/types";
+import type { ContainerStatus, Process, ProcessStatus } from "../api/types";
 import type { Words } from "../layout/tone";
 import { isolateOdd, sayBriefly, shortenName } from "../layout/words";
 
@@ -41,7 +41,7 @@ export function describeEnd(status: Pick<ProcessStatus, "exitCode" | "signal" | 
   return status.exitedAt === null ? null : "Ended while nobody watched";
 }
 
-export interface Deadline {
+interface Deadline {
   atMs: number;
   /** The sentence at `now`. */
   tell: (nowMs: number) => string;
@@ -101,6 +101,11 @@ export function labelOf(action: Action, status: ProcessStatus | null): string {
     case "give-up":
       return "Give up";
   }
+}
+
+/** Return where a process is looked at. The server of a game is declared by nobody, so it has no page of its own; the console of its container is its. */
+export function pageOf({ name }: Pick<ProcessStatus, "name">, { vmid, kind }: Pick<ContainerStatus, "vmid" | "kind">): string {
+  return kind === "game" && name === "server" ? `/containers/${vmid}/terminal` : `/containers/${vmid}/processes/${encodeURIComponent(name)}`;
 }
 
 /** Return the processes that are down without anybody having wanted it. */

@@ -6,6 +6,7 @@ import type { ContainerStatus, RuntimeOffer } from "../api/types";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { useRuntimeOffers } from "../catalog/queries";
 import { Problem } from "../layout/Problem";
+import { isolateOdd } from "../layout/words";
 import { chooseFirst, isWanted } from "./firstChoice";
 import { useInstall } from "./queries";
 import type { Group as RuntimeVersions } from "./rows";
@@ -50,7 +51,7 @@ function InstallForm({ status, groups, offers, onClose }: Props & { offers: read
         <RuntimePicker offers={offers} value={choice} errors={{ version: isThere ? "It is installed already." : undefined }} onChange={(next) => { install.reset(); setChoice(next); }} />
         {current ? (
           <Checkbox
-            label={`Make it the default instead of ${current.version}`} description="Otherwise it stands beside the default, reached by its own path."
+            label={`Make it the default instead of ${isolateOdd(current.version)}`} description="Otherwise it stands beside the default, reached by its own path."
             checked={isDefault} onChange={(event) => setDefault(event.currentTarget.checked)}
           />
         ) : (

@@ -5,7 +5,7 @@ import type { ContainerStatus, RuntimeVerification } from "../api/types";
 import { ActionButton } from "../layout/ActionButton";
 import { Name } from "../layout/Name";
 import { ConfirmModal } from "../layout/ConfirmModal";
-import { formatBytes } from "../layout/words";
+import { formatBytes, isolateOdd } from "../layout/words";
 import { useInstall, useRemove, useRepair, useRollback, useUpgrade, useVerify } from "./queries";
 import { type Action, type Group as RuntimeVersions, type Row, whyStays } from "./rows";
 import classes from "./runtimes.module.css";
@@ -28,7 +28,8 @@ export function RuntimeGroup({ status, group, groups, mayChange, reason }: Props
   const versions = useVersions(status);
   const [leaving, setLeaving] = useState<Row | null>(null);
   const isBusy = versions.busy !== null || upgrade.isPending || rollback.isPending;
-  const rollBack = () => rollback.mutate(group.name, { onError: complain(`${group.title} was not rolled back`) });
+  const title = isolateOdd(group.title);
+  const rollBack = () => rollback.mutate(group.name, { onError: tellProblem(`${title} was not rolled back`) });
   const act = (row: Row, action: Action) => (action === "remove" ? setLeaving(row) : versions.act(row, action));
   const { upgrade: newer, previous } = group;
 
@@ -36,20 +37,20 @@ export function RuntimeGroup({ status, group, groups, mayChange, reason }: Props
     <Paper data-testid={`runtime-${group.name}`}>
       <Group justify="space-between" gap="xs">
         <Title order={2} miw={0}><Name text={group.title} /> {group.title !== group.name && <Text span size="sm" c="dimmed" fw={400}><Name text={group.name} /></Text>}</Title>
-        <Group gap={6} role="group" aria-label={`Actions on ${group.title}`}>
+        <Group gap={6} role="group" aria-label={`Actions on ${title}`}>
           {mayChange && newer && (
-            <ActionButton size="compact-sm" variant="light" reason={reason} loading={upgrade.isPending} disabled={isBusy && !upgrade.isPending} onClick={() => upgrade.mutate({ name: group.name, version: newer }, { onError: complain(`${group.title} was not upgraded`) })}>
-              Upgrade to {newer}
+            <ActionButton size="compact-sm" variant="light" reason={reason} loading={upgrade.isPending} disabled={isBusy && !upgrade.isPending} onClick={() => upgrade.mutate({ name: group.name, version: newer }, { onError: tellProblem(`${title} was not upgraded`) })}>
+              Upgrade to {isolateOdd(newer)}
             </ActionButton>
           )}
           {mayChange && previous && previous.version !== newer && (
             <ActionButton size="compact-sm" variant="default" reason={reason} loading={rollback.isPending} disabled={isBusy && !rollback.isPending} onClick={rollBack}>
-              Roll back to {previous.version}
+              Roll back to {isolateOdd(previous.version)}
             </ActionButton>
           )}
         </Group>
       </Group>
-      <ul className={classes["rows"]} aria-label={`Versions of ${group.title}`}>
+      <ul className={classes["rows"]} aria-label={`Versions of ${title}`}>
         {group.rows.map((row) => (
           <VersionRow
             key={row.version} row={row} mayChange={mayChange} canChange={reason === null} isBusy={isBusy} busy={versions.busy?.version === row.version ? versions.busy.action : null}
@@ -60,7 +61,7 @@ export function RuntimeGroup({ status, group, groups, mayChange, reason }: Props
       </ul>
       {leaving && (
         <ConfirmModal
-          title={`Remove ${leaving.name} ${leaving.version}?`} action="Remove" isPending={versions.busy?.action === "remove"}
+          title={`Remove ${isolateOdd(`${leaving.name} ${leaving.version}`)}?`} action="Remove" isPending={versions.busy?.action === "remove"}
           meaning={`${leaving.record ? `It frees ${formatBytes(leaving.record.size)}. ` : ""}What was installed into it goes with it, such as global packages. Nothing is removed while a program runs from it.`}
           onConfirm={() => versions.act(leaving, "remove", () => setLeaving(null))} onClose={() => setLeaving(null)}
         />
@@ -73,10 +74,6 @@ function whyNot(action: Action, row: Row, groups: readonly RuntimeVersions[], st
   if (action === "remove") return whyStays(row, groups);
   if (action === "verify" && status.connection !== "online") return "The agent of this container is not heard now, and only it can look at the files.";
   return null;
-}
-
-function complain(title: string) {
-  return tellProblem(title);
 }
 
 const FAILURES: Readonly<Record<Action, string>> = {
@@ -113,7 +110,7 @@ function useVersions(status: ContainerStatus) {
   const act = (row: Row, action: Action, onEnd?: () => void) => {
     setBusy({ version: row.version, action });
     void perform(row, action)
-      .catch(complain(`${row.name} ${row.version} ${FAILURES[action]}`))
+      .catch(tellProblem(`${isolateOdd(`${row.name} ${row.version}`)} ${FAILURES[action]}`))
       .finally(() => {
         setBusy(null);
         onEnd?.();

@@ -1,5 +1,5 @@
 /** What is installed in a container, how far what is wished is, and how one gets another version. */
-import { Alert, Group, Paper, Skeleton, Stack, Text } from "@mantine/core";
+import { Group, Paper, Skeleton, Stack, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
@@ -9,7 +9,8 @@ import { ActionButton } from "../layout/ActionButton";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { PlusIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
-import { formatBytes } from "../layout/words";
+import { Unheard } from "../layout/Unheard";
+import { formatBytes, isolateOdd } from "../layout/words";
 import { MayNot } from "../session/MayNot";
 import { useWhyNot } from "../session/session";
 import { InstallModal } from "./InstallModal";
@@ -44,24 +45,12 @@ function Loaded({ status, runtimes }: { status: ContainerStatus; runtimes: Runti
         )}
       </Group>
       <MayNot permission="containers:change" customerId={status.customerId} />
-      <Unheard status={status} />
+      <Unheard status={status} off="What is asked for here is done once it runs." silent="so what you see is what it told last; what is asked for here waits until it is back." />
       {groups.length === 0 && <Paper><Text c="dimmed" size="sm">Nothing is installed yet.</Text></Paper>}
       {groups.map((group) => <RuntimeGroup key={group.name} status={status} group={group} groups={groups} mayChange={mayChange} reason={reason} />)}
       {status.shells && <ShellsCard report={status.shells} />}
       {isInstalling && <InstallModal status={status} groups={groups} onClose={close} />}
     </Stack>
-  );
-}
-
-/** Nobody should take an old state for the present one. */
-function Unheard({ status }: { status: ContainerStatus }) {
-  if (status.connection === "online") return null;
-  return (
-    <Alert color="gray" p="sm" data-testid="unheard">
-      {status.power === "off"
-        ? "The container is off. What is asked for here is done once it runs."
-        : "The agent of this container is not heard now. What you see is what it told last; what is asked for here waits until it is back."}
-    </Alert>
   );
 }
 
@@ -71,10 +60,10 @@ function PruneButton({ vmid, groups, reason }: { vmid: number; groups: readonly 
   const kept = groups.flatMap(({ previous }) => (previous ? [previous] : []));
   if (kept.length === 0) return null;
   const size = kept.reduce((sum, { record }) => sum + (record?.size ?? 0), 0);
+  const say = (refs: readonly { name: string; version: string }[]) => refs.map(({ name, version }) => isolateOdd(`${name} ${version}`)).join(", ");
   const act = () =>
     prune.mutate(undefined, {
       onSuccess: ({ removed, inUse }) => {
-        const say = (refs: readonly { name: string; version: string }[]) => refs.map(({ name, version }) => `${name} ${version}`).join(", ");
         const used = inUse.length > 0 ? ` ${say(inUse)} is in use and stays.` : "";
         notifications.show({ color: removed.length > 0 ? "teal" : "gray", message: `${removed.length > 0 ? `${say(removed)} goes.` : "Nothing was removed."}${used}` });
       },
@@ -87,7 +76,7 @@ function PruneButton({ vmid, groups, reason }: { vmid: number; groups: readonly 
       {isAsking && (
         <ConfirmModal
           title="Remove what is kept to go back to?" action="Remove" isPending={prune.isPending} onConfirm={act} onClose={() => setAsking(false)}
-          meaning={`${kept.map(({ name, version }) => `${name} ${version}`).join(", ")}: up to ${formatBytes(size)}. There is no rollback then until the next upgrade. What was asked for beside a default stays, and so does what is in use.`}
+          meaning={`${say(kept)}: up to ${formatBytes(size)}. There is no rollback then until the next upgrade. What was asked for beside a default stays, and so does what is in use.`}
         />
       )}
     </>

@@ -4,6 +4,7 @@ import { Bar } from "../layout/Bar";
 import { Said } from "../layout/Said";
 import type { Step } from "../api/types";
 import { readableBytes } from "../containers/timeline";
+import { isolateOdd } from "../layout/words";
 import classes from "./runtimes.module.css";
 import { tellTransfer } from "./transfer";
 
@@ -14,7 +15,7 @@ export function TransferBar({ step, label }: { step: Step; label: string }) {
     <div data-testid="transfer" className={classes["transfer"]}>
       <Bar percent={percent} size="sm" label={percent === null ? label : `${label}: ${percent} %`} transitionDuration={200} />
       <Group justify="space-between" gap="xs" mt={4}>
-        <Text size="xs" c="dimmed">{stage}{percent === null ? "…" : `, ${percent} %`}</Text>
+        <Text size="xs" c="dimmed">{isolateOdd(stage)}{percent === null ? "…" : `, ${percent} %`}</Text>
         <Text size="xs" c="dimmed" className="numbers"><Said text={figures} /></Text>
       </Group>
     </div>

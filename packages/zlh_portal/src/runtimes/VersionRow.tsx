@@ -5,12 +5,11 @@ import { ActionButton } from "../layout/ActionButton";
 import { CopyButton } from "../layout/CopyButton";
 import { Name } from "../layout/Name";
 import { TimeAgo } from "../layout/TimeAgo";
-import { formatBytes } from "../layout/words";
+import { formatBytes, isolateOdd } from "../layout/words";
 import { type Action, labelOf, offerActions, type Row } from "./rows";
 import classes from "./runtimes.module.css";
-import { StepTrouble } from "./StepTrouble";
-import { TransferBar } from "./TransferBar";
 import { VerificationResult } from "./VerificationResult";
+import { VersionProgress } from "./VersionProgress";
 import { Said } from "../layout/Said";
 
 interface Props {
@@ -27,9 +26,8 @@ interface Props {
 }
 
 export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayChange, canChange, onAct }: Props) {
-  const { record, step } = row;
-  const name = `${row.name} ${row.version}`;
-  const isFailed = step?.state === "failed";
+  const { record } = row;
+  const name = isolateOdd(`${row.name} ${row.version}`);
   return (
     <li className={classes["row"]} data-testid={`version-${row.name}-${row.version}`}>
       <Group justify="space-between" gap="xs" align="flex-start">
@@ -49,15 +47,7 @@ export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayC
         </Group>
       </Group>
       {record && <Facts record={record} />}
-      {step && !isFailed && step.state !== "done" && step.code === null && <TransferBar step={step} label={row.isWanted ? `Installing ${name}` : `Removing ${name}`} />}
-      {step?.message && !isFailed && step.code !== null && <Text size="sm" c="dimmed" mt={4}><Said text={step.message} /></Text>}
-      {row.isPending && !step && <Text size="sm" c="dimmed" mt={4} role="status">{row.isWanted ? "Asked for; its agent has not begun yet." : "Asked away; its agent has not begun yet."}</Text>}
-      {step && isFailed && (
-        <StepTrouble
-          step={step} title={row.isWanted ? `${name} was not installed` : `${name} was not removed`} isBusy={isBusy}
-          onRetry={mayChange && canChange && row.isWanted ? () => onAct("repair") : undefined} back={mayChange && canChange ? back : undefined}
-        />
-      )}
+      <VersionProgress row={row} isBusy={isBusy} onRetry={mayChange && canChange ? () => onAct("repair") : undefined} back={mayChange && canChange ? back : undefined} />
       {verification && <VerificationResult found={verification} />}
     </li>
   );

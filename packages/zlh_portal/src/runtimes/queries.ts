@@ -1,5 +1,6 @@
 /** Runtimes of a container: wishes go to the API, whose answer is what the page shows from then on. */
-import { keepPreviousData, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { every, useAskAnew } from "../api/asking";
 import { client, take } from "../api/client";
 import type { ContainerStatus, InstallRuntime, Runtimes } from "../api/types";
 import { useIsLive } from "../live/liveness";
@@ -13,10 +14,10 @@ export const RUNTIMES = ["runtimes"] as const;
 export function useRuntimes(status: ContainerStatus) {
   const { vmid } = status;
   const isLive = useIsLive();
+  useAskAnew(RUNTIMES, vmid, signatureOf(status));
   return useQuery({
-    queryKey: [...RUNTIMES, vmid, signatureOf(status)],
-    placeholderData: keepPreviousData,
-    refetchInterval: isLive ? HEAL_MS : POLL_MS,
+    queryKey: [...RUNTIMES, vmid],
+    refetchInterval: every(isLive ? HEAL_MS : POLL_MS),
     queryFn: ({ signal }) => take(client.GET("/api/containers/{vmid}/runtimes", { params: { path: { vmid } }, signal })),
   });
 }
@@ -27,7 +28,7 @@ function useWish<T>(status: ContainerStatus, mutationFn: (wish: T) => Promise<Ru
   return useMutation({
     mutationFn,
     // What the API has written down stands at once; how far it is comes with the reports.
-    onSuccess: (runtimes) => queries.setQueryData([...key, signatureOf(status)], runtimes),
+    onSuccess: (runtimes) => queries.setQueryData(key, runtimes),
     onSettled: () => queries.invalidateQueries({ queryKey: key }),
   });
 }

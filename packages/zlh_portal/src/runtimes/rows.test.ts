@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { InstalledRuntime, PendingRuntime, RuntimeOffer, Runtimes } from "../api/types";
 import { sampleStep } from "../containers/sample";
-import { groupRuntimes, labelOf, offerActions, type Row, signatureOf, whyStays } from "./rows";
+import { groupRuntimes, isLeaving, labelOf, offerActions, type Row, signatureOf, whyStays } from "./rows";
 
 const record = (name: string, version: string, more: Partial<InstalledRuntime> = {}): InstalledRuntime => ({
   name, version, default: false, previous: false, verified: true, faults: 0, checkedAt: null, size: 1, sha256: "0", source: "x", installedAt: "2026-01-01T00:00:00Z", ...more,
@@ -55,6 +55,10 @@ describe("actions", () => {
     expect(offerActions(row("22", { isWanted: false }))).toEqual([]);
     expect(offerActions(row("26", { record: null, becomesDefault: true, step: sampleStep("install-node", "failed") }))).toEqual(["remove"]);
     expect(offerActions(row("24", { isDefault: true, record: record("node", "24", { verified: false }) }))).toContain("repair");
+  });
+  it("knows what goes as a whole", () => {
+    const leaving = row("22", { isWanted: false });
+    expect([isLeaving(group(leaving)), isLeaving(group(leaving, row("24"))), isLeaving(group())]).toEqual([true, false, false]);
   });
   it("cancels what is not there yet", () => expect([labelOf("remove", row("26", { record: null })), labelOf("remove", row("26"))]).toEqual(["Cancel", "Remove"]));
 });

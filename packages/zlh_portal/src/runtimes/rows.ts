@@ -1,5 +1,6 @@
 /** The runtimes of a container as people look at them: by name, with what is wanted beside what is there; pure. */
 import type { ContainerStatus, InstalledRuntime, PendingRuntime, RuntimeOffer, Runtimes, RuntimeVersionOffer, Step } from "../api/types";
+import { isOfRuntime } from "../containers/stepNames";
 
 export interface Row {
   name: string;
@@ -85,13 +86,8 @@ function compareRows(a: Row, b: Row): number {
 export function signatureOf(status: Pick<ContainerStatus, "specGeneration" | "runtimes" | "steps">): string {
   const { specGeneration, runtimes, steps } = status;
   const there = runtimes.map(({ name, version, default: isDefault, verified, checkedAt, installedAt }) => [name, version, isDefault, verified, checkedAt, installedAt]);
-  const doing = steps.filter(isOfRuntimes).map(({ name, state, code }) => [name, state, code]);
+  const doing = steps.filter(({ name }) => isOfRuntime(name)).map(({ name, state, code }) => [name, state, code]);
   return JSON.stringify([specGeneration, there, doing]);
-}
-
-/** Tell whether a step is one that the agent takes for a runtime. */
-function isOfRuntimes({ name }: Pick<Step, "name">): boolean {
-  return /^(install|remove)-/.test(name);
 }
 
 export type Action = "default" | "verify" | "repair" | "remove";
@@ -108,6 +104,11 @@ export function offerActions(row: Row): Action[] {
     ...(isThere ? (["verify"] as const) : []),
     "remove",
   ];
+}
+
+/** Tell whether all versions are on their way out: what they are of goes with the last of them. */
+export function isLeaving({ rows }: Pick<Group, "rows">): boolean {
+  return rows.length > 0 && rows.every(({ isWanted }) => !isWanted);
 }
 
 /** Return what a button says. */

@@ -2,7 +2,7 @@
 import type { ShellReport } from "../api/types";
 import { capitalize } from "../layout/words";
 
-export interface ShellRow {
+interface ShellRow {
   key: string;
   /** Every kind that has it alike. */
   modes: string;
