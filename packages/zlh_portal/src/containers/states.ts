@@ -107,6 +107,11 @@ export function isMoving(status: ContainerStatus): boolean {
   return status.lifecycle !== "running" && status.lifecycle !== "stopped" ? true : status.connection === "connecting";
 }
 
+/** Tell whether the guest itself is off; that of a game server whose server was stopped stays up. */
+export function isGuestOff(status: Pick<ContainerStatus, "lifecycle" | "connection">): boolean {
+  return status.lifecycle === "stopped" && status.connection !== "online";
+}
+
 export interface PowerOffers {
   start: boolean;
   stop: boolean;
