@@ -45,7 +45,8 @@ export function useContainers() {
         const isFirst = queries.getQueryData(LIST) === undefined || queries.getQueryData(PARTIAL) === true;
         const all = await fetchAll(signal, (soFar) => {
           const there = queries.getQueryData<ContainerStatus[]>(LIST)?.length ?? 0;
-          if (!isFirst || soFar.length < there) return;
+          // To write is to take back that the rest could not be had, so only what is more than there was.
+          if (!isFirst || soFar.length <= there) return;
           queries.setQueryData(PARTIAL, true);
           queries.setQueryData(LIST, applyChanges(soFar, since));
         });
