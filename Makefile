@@ -59,8 +59,8 @@ agent-bundle: $(READY) ## build the agent for all Pythons that containers have, 
 	@$(BIN)/python deploy/agent/build_bundle.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
 
 .PHONY: template
-template: $(READY) ## build the container template, agent included, as FOLDER (root)
-	@$(BIN)/python deploy/container/build_template.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
+template: $(READY) ## build the container template, agent included, as FOLDER (root; OPTIONS for a driver)
+	@$(BIN)/python deploy/container/build_template.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes)) $(OPTIONS)
 
 .PHONY: release
 release: portal ## build a release into dist/<version>, signed with SIGN=key; its templates too where root runs it

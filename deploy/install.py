@@ -41,6 +41,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 USER = "zlh-api"
 API, CURRENT = Path("/opt/zlh/api"), Path("/opt/zlh/api/current")
@@ -415,7 +416,7 @@ def _write_config(release: Release, asked: argparse.Namespace) -> None:
 def settle_database(work: Work, release: Release) -> None:
     """Have the roles and the database on this host's PostgreSQL; one that is elsewhere is yours to make."""
     if CONFIG.exists() and not is_local(read_config().get("database", {}).get("dsn", "")):
-        work.keep("database, which is on another machine")
+        work.keep("database, which the configuration names elsewhere")
         return
     known = "select count(*) = 3 from pg_roles where rolname in ('zlh', 'zlh-api', 'root')"
     is_there = "select count(*) = 1 from pg_database where datname = 'zlh'"
@@ -429,8 +430,13 @@ def settle_database(work: Work, release: Release) -> None:
 
 
 def is_local(dsn: str) -> bool:
-    """Tell whether an address is that of the installer's own database: `postgresql:///zlh`."""
-    return re.fullmatch(r"postgres(ql)?:///zlh(\?.*)?", dsn) is not None
+    """Tell whether an address is that of the installer's own database: `postgresql:///zlh`, by a socket."""
+    matched = re.fullmatch(r"postgres(?:ql)?:///zlh(?:\?(.*))?", dsn)
+    if matched is None:
+        return False
+    settings = parse_qsl(matched[1] or "", keep_blank_values=True)
+    is_by_socket = all(value.startswith("/") for name, value in settings if name == "host")
+    return is_by_socket and not {name for name, _ in settings} & {"hostaddr", "port", "service", "dbname"}
 
 
 def _psql(*arguments: str, stdin: Path | None = None) -> str:

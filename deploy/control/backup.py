@@ -477,14 +477,25 @@ def run_restore(asked: argparse.Namespace) -> None:
     place, tools = _place(asked), _tools(asked)
     manifest = check_backup(asked.folder, tools)
     wanted = {asked.only} if asked.only else {"database", "keys", "artifact-keys"}
+    archives = {
+        name.removesuffix(".tar"): target for name, target in place.folders.items() if name in manifest["files"]
+    }
+    if asked.only and asked.only != "database" and archives.get(asked.only) is None:
+        raise Refused(
+            f"{asked.folder} has no {asked.only}, or the configuration no place for them: nothing is changed."
+        )
     if "keys" in wanted:
         check_keys(asked.folder, manifest, tools)
     stamp = datetime.now(UTC).strftime(STAMP).lower()
     if "database" in wanted:
         restore_database(asked.folder / DUMP, place, tools, stamp)
-    for name, target in place.folders.items():
-        if name.removesuffix(".tar") in wanted and name in manifest["files"] and target is not None:
-            restore_folder(asked.folder / name, target, stamp)
+    for part in sorted(wanted - {"database"}):
+        if (target := archives.get(part)) is not None:
+            restore_folder(asked.folder / f"{part}.tar", target, stamp)
+        elif part in archives:
+            print(f"{part}: left in the backup, since the configuration names no place for them")
+        else:
+            print(f"{part}: not in this backup")
     print("Done. Start the API, then: zlh-api authority unpin --all, and zlh-api audit (docs/operations.md).")
 
 
@@ -507,6 +518,7 @@ def restore_database(dump: Path, place: Place, tools: Tools, stamp: str) -> None
     tools.ask("postgres", f'drop database if exists "{fresh}"')
     made = f"create database \"{fresh}\" owner \"{owner}\" template template0 encoding 'UTF8' locale 'C'"
     tools.ask("postgres", made)
+    tools.ask("postgres", f'revoke all on database "{fresh}" from public')
     with dump.open("rb") as source:
         options = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", f"--role={owner}")
         tools.run_as_admin(fresh, "pg_restore", *options, stdin=source)

@@ -24,6 +24,7 @@ from demo import HOME, Api, DemoFailed
 
 PATIENCE_MS = 120_000
 WEBP_QUALITY = 82
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 # Nothing is on its way any more: neither code of the page's parts nor what they show.
 AT_REST = """() => document.querySelector("h1") !== null && ![...document.querySelectorAll(
@@ -123,7 +124,7 @@ def write_picture(page: Page, file: Path) -> None:
 
 def take_all(asked: argparse.Namespace, dev: dict[str, str], names: dict[str, str]) -> list[str]:
     """Take what is asked for; return what has failed on the pages."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     failures: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)

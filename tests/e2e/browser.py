@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,7 +10,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from e2e.stack import Stack
 
-CHROMIUM = "/usr/bin/chromium"
+# Without the windows that nobody sees a test costs a sixth less of a processor.
+CHROMIUM = shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
 # Chromium resolves *.localhost by itself; nothing of it leaves the machine.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PATIENCE_MS = 90_000

@@ -68,7 +68,10 @@ def _may_build_code_server() -> bool:
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (lambda: os.getuid() == 0, "needs root"),
     "mounts": (_may_mount, "needs a root that may mount"),
-    "chromium": (lambda: Path("/usr/bin/chromium").exists(), "needs Debian's chromium"),
+    "chromium": (
+        lambda: _has("chromium-headless-shell") or _has("chromium"),
+        "needs Debian's chromium-headless-shell, or chromium",
+    ),
     "postgresql-15": (POSTGRES_15.exists, "needs Debian's postgresql-15"),
     "sshd": (lambda: Path("/usr/sbin/sshd").exists(), "needs Debian's openssh-server"),
     "portal": (_has_portal, "needs the built portal (`make portal`)"),

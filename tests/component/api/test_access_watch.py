@@ -139,6 +139,24 @@ async def test_the_live_stream_ends_with_its_caller(place: Place, how: str) -> N
     await settled(place, 0)
 
 
+async def test_the_live_stream_tells_of_other_rights(place: Place) -> None:
+    """A role that is changed or taken, and a suspension: each once, and nothing of what changes no right."""
+    async with asyncio.timeout(PATIENCE_S), place.client.get("/api/events", headers=by("owner-token")) as stream:
+        assert await stream.content.readuntil(b"\n\n") == b": connected\n\n"
+        await settled(place)
+        for change in (
+            f"update memberships set role = 'viewer' {HIS}",
+            f"update customers set suspended_at = now() where id = {CUSTOMER_ID}",
+            f"delete from memberships {HIS}",
+        ):
+            assert await place.world.fetch(f"{change} returning 1")
+            assert await stream.content.readuntil(b"\n\n") == b"event: rights\ndata: {}\n\n"
+        assert await place.world.fetch(f"update api_tokens set expires_at = now() + interval '1 h' {HIS} returning 1")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await stream.content.readany()
+
+
 async def test_a_session_that_is_prolonged_goes_on(place: Place) -> None:
     """It is judged when it would have ended, and then again at its new end; what takes nothing disturbs nobody."""
     headers = await sign(place, "owner", with_cookie=True)

@@ -547,6 +547,7 @@ async def test_the_live_stream_ends_with_the_right_to_see_it(world: World, clien
         if what == "api_tokens":
             assert await stream.content.read() == b""
         else:
+            assert await stream.content.readuntil(b"\n\n") == b"event: rights\ndata: {}\n\n"
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.5):
                     await stream.content.readany()

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -160,3 +161,29 @@ async def test_at_a_terminal_it_is_asked_for_twice_and_never_shown(world: World,
     code, shown = await asyncio.to_thread(type_at_terminal, config, [PASSWORD, PASSWORD])
     assert (code, PASSWORD in shown) == (0, False)
     assert (await world.sign_in(EMAIL))[0].is_operator
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("postgresql://nobody-here@/{rest}", 'role "nobody-here" does not exist'),
+        ("postgresql://{user}@/nowhere?{query}", 'database "nowhere" does not exist'),
+        ("postgresql://zlh@127.0.0.1:1/zlh", "Connect call failed"),
+        ("mysql://zlh@127.0.0.1/zlh", "scheme is expected to be"),
+    ],
+)
+async def test_a_database_that_cannot_be_had_is_told_with_its_reason(
+    world: World, config: Path, wrong: str, told: str
+) -> None:
+    """In one line: a setting that is wrong looks like a server that is away, but for the reason."""
+    address = urlsplit(world.dsn)
+    dsn = wrong.format(rest=world.dsn.partition("@/")[2], user=address.username, query=address.query)
+    _rewrite(config, world.dsn, dsn)
+    done = await run(config, EMAIL, NEW.encode())
+    assert done.code == 1
+    assert (done.err.count("\n"), done.err.endswith(" [database_unavailable]\n")) == (1, True), done.err
+    assert told in done.err
+
+
+def _rewrite(config: Path, before: str, after: str) -> None:
+    config.write_text(config.read_text().replace(before, after))

@@ -237,6 +237,24 @@ async def test_who_is_offline_is_told_when_back(fleet: Fleet) -> None:
     assert await fleet.states() == {"updated": 6}
 
 
+async def test_who_is_switched_off_on_the_way_has_another_turn(fleet: Fleet) -> None:
+    """However long it is off: that halts nothing, the canary included, and it is told again once it runs."""
+    await run_fleet(fleet.world, 6)
+    await fleet.start()
+    await fleet.look()
+    (canary,) = await fleet.world.fetch("select owner from rollout_members where state = 'updating'")
+    await fleet.world.fetch(
+        "update containers set guest = 'stopped', connection = 'offline' where owner = $1 returning 1", canary["owner"]
+    )
+    await fleet.world.fetch("update rollout_members set silent_since = now() - interval '1 day' returning 1")
+    await fleet.look_until(RolloutState.DONE)
+    assert await fleet.states() == {"updated": 5, "waiting": 1}
+    await fleet.world.fetch("update containers set guest = 'running', connection = 'online' returning 1")
+    await fleet.look()
+    await fleet.look()
+    assert await fleet.states() == {"updated": 6}
+
+
 async def test_an_api_that_was_away_takes_nobody_for_absent(fleet: Fleet) -> None:
     """All agents are offline for the moment in which no process holds their links: no wave is through by that."""
     await run_fleet(fleet.world, 40)
@@ -488,6 +506,15 @@ async def test_who_is_busy_for_ever_keeps_the_new_version_from_nobody(fleet: Fle
     for _ in range(3):
         await fleet.look()
     assert await fleet.states() == {"updated": len(owners)}
+
+
+async def test_the_first_ones_begin_one_after_the_other(fleet: Fleet) -> None:
+    """Where none was before: two operators at once both begin one, and the later supersedes."""
+    await run_fleet(fleet.world, 3)
+    begun = await asyncio.gather(*(fleet.start() for _ in range(4)))
+    states = [each.state for each in (await fleet.service.fetch_page(before=None, limit=9))[0]]
+    assert len({each.id for each in begun}) == 4
+    assert states == [RolloutState.RUNNING, *[RolloutState.SUPERSEDED] * 3]
 
 
 async def test_a_newer_one_supersedes(fleet: Fleet) -> None:

@@ -181,6 +181,21 @@ async def test_one_part_comes_back_alone(postgres: Postgres, site: Site, part: s
         await postgres.execute(f'drop database "{before[1]}"')
 
 
+async def test_what_is_not_in_a_backup_is_never_said_to_be_restored(postgres: Postgres, site: Site) -> None:
+    """Asked for alone it is refused, and nothing is changed; else it is named."""
+    folder = await make(postgres, site)
+    done = await asyncio.to_thread(backup, postgres, site, "restore", str(folder), "--only", "artifact-keys")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "has no artifact-keys" in done.stderr
+    done = await asyncio.to_thread(backup, postgres, site, "restore", str(folder))
+    assert "artifact-keys: not in this backup" in done.stdout, done.stderr
+    opened = "select count(*) from aclexplode((select datacl from pg_database where datname = current_database())) a"
+    assert await want(site, lambda connection: connection.fetchval(f"{opened} where a.grantee = 0")) == 0
+    before = re.search(r"what was there is (\w+_before_\w+)", done.stdout)
+    assert before is not None
+    await postgres.execute(f'drop database "{before[1]}"')
+
+
 async def test_a_database_elsewhere_is_not_restored_into_the_one_here(postgres: Postgres, site: Site) -> None:
     """The user postgres of this host would have made it on this host's server, and it was said to be restored."""
     folder = await make(postgres, site)

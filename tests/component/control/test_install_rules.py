@@ -146,6 +146,12 @@ def test_versions_are_numbers() -> None:
         ("postgres:///zlh?host=/run/postgresql", True),
         ("postgresql://zlh:secret@db.example/zlh", False),
         ("postgresql:///other", False),
+        ("postgresql:///zlh?host=db.example", False),
+        ("postgresql:///zlh?connect_timeout=3&host=/run/postgresql&host=db.example", False),
+        ("postgresql:///zlh?h%6Fst=db.example", False),
+        ("postgresql:///zlh?host=", False),
+        ("postgresql:///zlh?port=5433", False),
+        ("postgresql:///zlh?connect_timeout=3", True),
     ],
 )
 def test_a_database_elsewhere_is_left_alone(dsn: str, is_ours: bool) -> None:

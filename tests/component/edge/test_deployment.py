@@ -124,6 +124,57 @@ def _wait_traefik(port: int, log: Path) -> None:
     raise AssertionError(log.read_text() if log.exists() else "it never began")
 
 
+def _set_up(folder: Path, script: str) -> str:
+    """Run a script in a world of mounts of its own, with a key and `setup KEY ADDRESS`; return what it says."""
+    (folder / "key.pub").write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_public_key())
+    mounts = WORLD.partition('"$2/setup.sh"')[0]
+    head = 'DEPLOY="$2" KEY="$1/key.pub"\nsetup() { "$DEPLOY/setup.sh" "$1" "$2" /srv/zlh-routes /etc/traefik; }\n'
+    command = ["unshare", "--mount", "sh", "-c", mounts + head + script, "sh", str(folder), str(DEPLOY)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_another_address_has_another_certificate(tmp_path: Path) -> None:
+    """And the same one keeps what it has, by name as well as by number."""
+    said = _set_up(
+        tmp_path,
+        "for address in 10.0.0.2 10.0.0.2 fd00::2 fd00::2 proxy.internal proxy.internal; do\n"
+        "setup $KEY $address > /dev/null; echo $(cksum < /etc/traefik/api.crt) $(stat -c %U /etc/traefik/api.key)\n"
+        "done",
+    )
+    one, same, other, again, name, last = said.splitlines()
+    assert (one, other, name) == (same, again, last)
+    assert len({one, other, name}) == 3
+    assert all(line.endswith(" traefik") for line in said.splitlines())
+
+
+def test_without_a_key_it_makes_no_way_in(tmp_path: Path) -> None:
+    """The API writes the folder itself: no user, nothing of sshd; and it says where the folders are."""
+    said = _set_up(
+        tmp_path,
+        "userdel zlh 2> /dev/null || true; rm -f /etc/ssh/sshd_config.d/zlh.conf; setup - 127.0.0.1\n"
+        "getent passwd zlh || echo nobody; ls /etc/ssh/sshd_config.d; stat -c %U /srv/zlh-routes/dynamic",
+    )
+    assert "traefik.directory          /srv/zlh-routes/dynamic" in said
+    assert "sftp" not in said
+    assert ("nobody" in said, "zlh.conf" in said, said.endswith("root\n")) == (True, False, True)
+
+
+@pytest.mark.parametrize("before", ["", "# mine\n"])
+def test_what_sshd_refuses_is_not_left_to_it(tmp_path: Path, before: str) -> None:
+    """It would not start again; the piece that was there before is there again, or none is."""
+    (tmp_path / "before").write_text(before)
+    said = _set_up(
+        tmp_path,
+        'mkdir -p /run/sshd; cp -r "$DEPLOY" /srv/bad; DEPLOY=/srv/bad; echo Nonsense yes >> /srv/bad/sshd_zlh.conf\n'
+        'there=/etc/ssh/sshd_config.d/zlh.conf; rm -f $there; [ ! -s "$1/before" ] || cp "$1/before" $there\n'
+        "setup $KEY 127.0.0.1 2> /dev/null || echo refused\n"
+        "cat $there* /etc/traefik/* 2> /dev/null || true",
+    )
+    assert said == f"refused\n{before}"
+
+
 async def test_a_route_is_published_and_confirmed(machine: Machine) -> None:
     """From the publisher's chroot through Traefik's own API, with TLS and credentials; then it is withdrawn."""
     trust = await asyncio.to_thread(read_api_trust, machine.folder / "api.crt", machine.folder / "api.credentials")

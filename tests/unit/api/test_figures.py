@@ -17,7 +17,7 @@ from zlh_api.monitoring.model import BackupRecord
 from zlh_api.monitoring.process_use import read_backup, read_disks, read_use
 from zlh_api.reconcile.step_figures import MOST_CODES, OTHER, StepFigures
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.request_figures import GONE, RequestFigures
+from zlh_api.web.request_figures import GONE, OF_AGENT, RequestFigures
 from zlh_common.clock import SystemClock
 
 
@@ -42,14 +42,18 @@ def test_requests_are_counted_by_endpoint_and_class() -> None:
     figures = RequestFigures()
     for status in (200, 204, 404, 503):
         figures.note(LIST, status, 0.02)
+    for code in ("agent_unreachable", "agent_nonsense", "database_unavailable"):
+        figures.note(LIST, 502, 0.02, code=code)
+    figures.note(LIST, 404, 0.02, code="agent_version_unknown")
     figures.note(LIST, None, 3.0)
     figures.note(None, 404, 0.01)
     route = ("GET", "/api/containers")
     assert figures.answers == {
-        (*route, "2xx"): 2, (*route, "4xx"): 1, (*route, "5xx"): 1, (*route, GONE): 1, ("", "", "4xx"): 1,
+        (*route, "2xx"): 2, (*route, "4xx"): 2, (*route, "5xx"): 2, (*route, OF_AGENT): 2, (*route, GONE): 1,
+        ("", "", "4xx"): 1,
     }  # fmt: skip
     assert list(figures.durations) == [route]
-    assert sum(figures.durations[route].counts) == 4
+    assert sum(figures.durations[route].counts) == 8
 
 
 def test_what_stays_open_has_no_duration() -> None:

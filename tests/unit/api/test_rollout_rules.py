@@ -54,7 +54,8 @@ def candidate(vmid: int, *, is_online: bool = True, protocol: int = 10, fixed: s
 def sight(**fields: object) -> Sight:
     """Return an agent that is online, at rest and old."""
     seen = {
-        "is_online": True, "is_busy": False, "version": OLD, "protocol": 10, "fixed_because": None, "update": None,
+        "is_up": True, "is_online": True, "is_busy": False, "version": OLD, "protocol": 10, "fixed_because": None,
+        "update": None,
     }  # fmt: skip
     return Sight(**{**seen, **fields})  # type: ignore[arg-type]
 
@@ -314,6 +315,14 @@ def test_who_does_not_come_back_has_failed() -> None:
     assert judge_told(silent, away, NEW, now=NOW + SILENCE).state is MemberState.UPDATING
     late = judge_told(silent, away, NEW, now=NOW + SILENCE + timedelta(seconds=1))
     assert (late.state, late.code) == (MemberState.FAILED, "agent_not_back")
+
+
+@pytest.mark.parametrize("is_online", [True, False])
+def test_who_is_switched_off_waits_again(is_online: bool) -> None:
+    """Whatever its agent told last, and however long ago."""
+    seen = sight(is_up=False, is_online=is_online, update=update(AgentUpdateState.PROBATION))
+    told = replace(TOLD, state=MemberState.PROVING, silent_since=NOW)
+    assert judge_told(told, seen, NEW, now=NOW + 2 * PATIENCE) == Outcome(MemberState.WAITING)
 
 
 def test_nobody_keeps_a_wave_waiting_without_end() -> None:

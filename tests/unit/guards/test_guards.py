@@ -30,6 +30,9 @@ def run_pytest(tmp_path: Path, text: str, *options: str, **variables: str) -> su
             str(tmp_path),
             "-p",
             "no:cacheprovider",
+            # Half of a start is its imports, and it has nothing to do here.
+            "-p",
+            "no:schemathesis",
             "-o",
             f"pythonpath={TESTS}",
             *options,

@@ -47,7 +47,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _complain(error: ZlhError) -> None:
-    print(f"zlh-api: {error.detail} [{error.code}]", file=sys.stderr)
+    # Whoever runs a command may read why: of a wrong `dsn` the driver alone knows.
+    cause = " ".join(str(error.__cause__ or "").split())
+    reason = f" ({cause})" if error.code == "database_unavailable" and cause else ""
+    print(f"zlh-api: {error.detail}{reason} [{error.code}]", file=sys.stderr)
 
 
 def _leaves(group: BaseExceptionGroup[ZlhError]) -> Iterator[ZlhError]:

@@ -1564,7 +1564,7 @@ export interface paths {
         };
         /**
          * Changes of containers as they happen
-         * @description Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, `container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be installed has changed, to operators `rollout` when something about one has, and `still-here` when nothing else was told for a while. It begins with what changes from now on, so read the lists once it is open; it ends with the session or token that it was opened with.
+         * @description Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, `container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be installed has changed, to operators `rollout` when something about one has, `rights` when what you may do or know has changed (read the lists anew), and `still-here` when nothing else was told for a while. It begins with what changes from now on, so read the lists once it is open; it ends with the session or token that it was opened with.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -4957,6 +4957,11 @@ export interface components {
         RestoreBackup: {
             backupId: string;
         };
+        /**
+         * RightsChanged
+         * @description `rights` on `GET /api/events`: what the caller may do or know is more or less than before.
+         */
+        RightsChanged: Record<string, never>;
         /**
          * Role
          * @description What a user is to a customer.

@@ -38,6 +38,8 @@ export function LiveProvider({ children }: { children: ReactNode }) {
         onEntry: (vmid, entry) => noteEntry(queries, vmid, entry),
         onRollout: () => void queries.invalidateQueries({ queryKey: ROLLOUTS }),
         onCatalog: () => askAnew(OF_CATALOG),
+        // What one may see is more or less than before: lists have other rows, pages and buttons come and go.
+        onRights: () => void queries.invalidateQueries(),
       });
     },
     [queries, hasEnded],

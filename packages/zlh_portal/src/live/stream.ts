@@ -11,6 +11,7 @@ export interface Listener {
   onEntry(vmid: number, entry: HistoryEntry): void;
   onCatalog(): void;
   onRollout(): void;
+  onRights(): void;
 }
 
 // The API says something every 15 s: nothing for three times as long, and the way to it is dead without anybody having said so.
@@ -56,6 +57,7 @@ export function listen(listener: Listener): () => void {
     });
     source.addEventListener("catalog", () => listener.onCatalog());
     source.addEventListener("rollout", () => listener.onRollout());
+    source.addEventListener("rights", () => listener.onRights());
     source.addEventListener("container-event", ({ data }: MessageEvent<string>) => {
       const event = parseEvent(data);
       const entry = parseEntry(event?.["entry"]);

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 HEARTBEAT_S = 15
 # An event and no comment: a page hears of those alone, and so finds out that nothing comes any more.
 STILL_HERE = b"event: still-here\ndata: {}\n\n"
+RIGHTS = b"event: rights\ndata: {}\n\n"
 # Changes within this time reach a watcher as one.
 COALESCE_S = 0.05
 # So many entries of one container's history are shown at once; who needs the rest asks for it.
@@ -45,6 +46,8 @@ class _Watcher:
         self.happened: dict[Vmid, int] = {}
         # When the catalog was published that the portal should show from now on.
         self.catalog: datetime | None = None
+        # Whether what the caller may do has changed.
+        self.has_other_rights = False
         # The roll-outs of which something has changed, for operators alone.
         self.rollouts: dict[str, None] = {}
         self.wake = asyncio.Event()
@@ -53,6 +56,10 @@ class _Watcher:
         if self._call.caller.may(Permission.VIEW_PLATFORM):
             self.rollouts[rollout] = None
             self.wake.set()
+
+    def note_rights(self) -> None:
+        self.has_other_rights = True
+        self.wake.set()
 
     def note_catalog(self, published_at: datetime) -> None:
         self.catalog = published_at
@@ -77,6 +84,11 @@ class _Watcher:
         self.changed, self.happened = {}, {}
         self.wake.clear()
         return changed, happened
+
+    def take_rights(self) -> bool:
+        """Tell whether what the caller may do has changed since the last call."""
+        changed, self.has_other_rights = self.has_other_rights, False
+        return changed
 
     def take_rollouts(self) -> list[str]:
         """Return the roll-outs of which something has changed since the last call."""
@@ -130,15 +142,16 @@ class LiveContainers:
     async def stream(self, call: Call) -> web.StreamResponse:
         """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID,
         `container-event` with an entry of its history, `catalog` when what can be installed has changed, to operators
-        `rollout` with the id of one of which something has, and `still-here` when nothing else was said for a while.
+        `rollout` with the id of one of which something has, `rights` when what the caller may do has changed, and
+        `still-here` when nothing else was said for a while.
 
-        It ends as well when the caller's session or token does; a role that is given or taken away counts from the next
-        event.
+        It ends as well when the caller's session or token does.
         """
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(call.request)
         watcher = _Watcher(call)
         self._watchers.add(watcher)
+        call.on_change(watcher.note_rights)
         # By container, the newest entry of its history that was shown: one notification may bring those of the next.
         told: dict[Vmid, int] = {}
         try:
@@ -151,6 +164,8 @@ class LiveContainers:
                     await response.write(STILL_HERE)
                     continue
                 await call.wait_certain()
+                if watcher.take_rights():
+                    await response.write(RIGHTS)
                 if published_at := watcher.take_catalog():
                     event = CatalogEvent(published_at=published_at)
                     await response.write(b"event: catalog\ndata: " + encode(event) + b"\n\n")

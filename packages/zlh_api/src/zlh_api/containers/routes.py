@@ -53,7 +53,7 @@ from zlh_common.schema.process import ProcessNotRunning, ProcessSwitchedOff
 from zlh_common.schema.resources import Limits
 from zlh_common.schema.rollouts import RolloutEvent
 from zlh_common.schema.spec import CreateContainer, PatchContainer
-from zlh_common.schema.status import ContainerDeleted, ContainerStatus, StillHere
+from zlh_common.schema.status import ContainerDeleted, ContainerStatus, RightsChanged, StillHere
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
 _CREATE_ALIASES = {**_ALIASES, "accept_eula": "acceptEula"}
@@ -72,14 +72,16 @@ EVENTS = {
     "container-event": ContainerEvent,
     "catalog": CatalogEvent,
     "rollout": RolloutEvent,
+    "rights": RightsChanged,
     "still-here": StillHere,
 }
 _ABOUT_EVENTS = (
     "Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, "
     "`container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be "
-    "installed has changed, to operators `rollout` when something about one has, and `still-here` when nothing else "
-    "was told for a while. It begins with what changes "
-    "from now on, so read the lists once it is open; it ends with the session or token that it was opened with."
+    "installed has changed, to operators `rollout` when something about one has, `rights` when what you may do or "
+    "know has changed (read the lists anew), and `still-here` when nothing else was told for a while. It begins with "
+    "what changes from now on, so read the lists once it is open; it ends with the session or token that it was "
+    "opened with."
 )
 _ABOUT_POWER = "Of a game container it is about its server; the guest stays up, so that files and history can be read."
 _EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"}

@@ -23,8 +23,8 @@ RECONNECT_S = 0.5
 # A connection that only listens would not notice that nobody speaks at its other end any more.
 LISTEN_PROOF_S = 5
 # Beginnings of SQLSTATE that tell about the server and not about the statement: connection, a standby that only reads,
-# a transaction that lost against another, resources, operator, system.
-_AWAY = ("08", "25006", "40", "53", "57", "58")
+# who may connect and to what, a transaction that lost against another, resources, operator, system.
+_AWAY = ("08", "25006", "28", "3D", "40", "53", "57", "58")
 
 
 class DatabaseUnavailable(ZlhError):

@@ -64,7 +64,7 @@ def _use(use: ProcessUse) -> Iterator[str]:
 def _requests(requests: RequestFigures) -> Iterator[str]:
     yield render_counter(
         "zlh_http_requests_total",
-        "Requests by endpoint and class of status; no endpoint where none was met.",
+        "Requests by endpoint and class of status (agent: of an agent that was asked); no endpoint where none was met.",
         [
             ({"method": method, "route": route, "status": status}, count)
             for (method, route, status), count in sorted(requests.answers.items())

@@ -49,8 +49,10 @@ class RolloutRow:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What is seen of one container's agent; by a stranger's word, but for the first two."""
+    """What is seen of one container's agent; by a stranger's word, but for the first three."""
 
+    # The container runs, and is to go on.
+    is_up: bool
     is_online: bool
     # Something else goes on in the container that must not be disturbed.
     is_busy: bool

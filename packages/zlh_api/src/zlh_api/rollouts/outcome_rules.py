@@ -41,6 +41,9 @@ def judge_waiting(sight: Sight, wanted: str) -> Outcome | None:
 
 def judge_told(told: Told, sight: Sight, wanted: str, *, now: datetime) -> Outcome:
     """Return where a member stands that was told."""
+    if not sight.is_up:
+        # Somebody has switched it off: that is no fault of the version, and it has its turn again once it runs.
+        return Outcome(MemberState.WAITING)
     if not sight.is_online:
         return _judge_silent(told, now)
     update = _find_ours(told, sight, wanted)

@@ -90,6 +90,7 @@ class RolloutService:
             raise RolloutSharesWrong
         rollout = uuid4()
         async with self._database.transaction() as connection:
+            await store.take_turn(connection)
             before = await store.fetch_newest(connection)
             fleet = await store.fetch_fleet(connection)
             self._check_version(wish.version, before)

@@ -49,9 +49,9 @@ _UPDATE = """
         'message', left(c.agent_status->'agent'->'update'->>'message', 1000),
         'output', right(c.agent_status->'agent'->'update'->>'output', 4096)) end as update
 """
+_UP = "(c.guest = 'running' and c.deleting_at is null and not c.suspended and c.provisioned_at is not null)"
 _BUSY = """(c.restart_done < c.restart_wanted
     or c.agent_status->>'observedGeneration' is distinct from c.spec_generation::text)"""
-_UP = "(c.guest = 'running' and c.deleting_at is null and not c.suspended and c.provisioned_at is not null)"
 _READY = f"({_UP} and c.connection = 'online' and (m.not_before is null or m.not_before <= now()))"
 # Who was busy when it was his turn has his time still, and nobody's wave waits for him any more.
 _FRESH = f"({_READY} and m.not_before is null)"
@@ -91,12 +91,13 @@ from rollout_members m join containers c using (owner) join rollouts r on r.id =
 where m.rollout = $1 group by m.wave
 """
 _UNDER_WAY = f"""
-select {_FACTS}, {_UPDATE}, {_BUSY} as is_busy, m.state, m.attempt, m.patient_from, m.silent_since, m.call_at
+select {_FACTS}, {_UPDATE}, {_UP} as is_up, {_BUSY} as is_busy,
+    m.state, m.attempt, m.patient_from, m.silent_since, m.call_at
 from rollout_members m join containers c using (owner)
 where m.rollout = $1 and m.state in ('updating', 'proving') for no key update of m
 """
 _NEXT = f"""
-select {_FACTS}, {_UPDATE}, {_BUSY} as is_busy
+select {_FACTS}, {_UPDATE}, {_UP} as is_up, {_BUSY} as is_busy
 from rollout_members m join containers c using (owner)
 where m.rollout = $1 and m.state = 'waiting' and m.wave <= $2 and {_READY}
 order by m.wave, m.place limit $3 for no key update of m skip locked
@@ -150,6 +151,11 @@ async def fetch_now(connection: Connection) -> datetime:
     """Return the database's time."""
     now: datetime = await connection.fetchval("select now()")
     return now
+
+
+async def take_turn(connection: Connection) -> None:
+    """Have others wait who begin one, until the transaction ends: before the very first there is no row to lock."""
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended('rollouts', 0))")
 
 
 async def fetch_fleet(connection: Connection) -> list[Candidate]:
@@ -450,6 +456,7 @@ def _candidate(row: Any) -> Candidate:
 
 def _sight(row: Any) -> Sight:
     return Sight(
+        is_up=bool(row["is_up"]),
         is_online=bool(row["is_online"]),
         is_busy=bool(row["is_busy"]),
         version=row["version"] or "",

@@ -48,6 +48,7 @@ class LongCall:
         self.policy = policy
         self.passed = passed
         self.refusal: ZlhError | None = None
+        self.on_change: Callable[[], None] | None = None
         self._cut = cut
         # The handler runs within; it is cancelled by letting its time run out.
         self.scope = asyncio.timeout(None)
@@ -99,6 +100,13 @@ class LongCall:
     async def wait_certain(self) -> None:
         """See Call."""
         await self._certain.wait()
+
+    def renew(self, passed: Passed, asked: int) -> None:
+        """Take a good judgement, as `answer` does, and say so where the caller has changed."""
+        before, self.passed = self.passed.caller, passed
+        if self.on_change is not None and passed.caller != before:
+            self.on_change()
+        self.answer(asked)
 
     def refuse(self, error: ZlhError) -> None:
         """End it: its handler is cancelled now, and its connection cut if that is not enough."""
@@ -220,9 +228,8 @@ class AccessWatch:
             call.refuse(verdict)
             return
         self._leave(call)
-        call.passed = verdict.passed
+        call.renew(verdict.passed, asked)
         self._enter(call)
-        call.answer(asked)
         again_s = self._look_again_s * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
         lasts_s = again_s if verdict.lasts_s is None else verdict.lasts_s
         call.set_timer(max(0.0, min(again_s, lasts_s)), lambda: self._ask(call))

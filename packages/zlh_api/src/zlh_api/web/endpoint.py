@@ -95,6 +95,8 @@ class Watched(Protocol):
     # As of the last judgement.
     passed: Passed
     refusal: ZlhError | None
+    # Called after a judgement that has found another caller than the one before.
+    on_change: Callable[[], None] | None
 
     async def wait_certain(self) -> None:
         """See Call."""
@@ -180,6 +182,11 @@ class Call:
         """
         if self._watched is not None:
             await self._watched.wait_certain()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called whenever it was found that the caller may do more or less than before."""
+        if self._watched is not None:
+            self._watched.on_change = listener
 
     @property
     def refusal(self) -> ZlhError | None:

@@ -15,6 +15,8 @@ from zlh_api.web.endpoint import Endpoint
 REQUEST_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 # What was answered to nobody, since the client had gone.
 GONE = "gone"
+# An agent was asked and is away, or answers what it must not: its container's affair, and its customer can make it so.
+OF_AGENT = "agent"
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _NO_ENDPOINT = ("", "")
 
@@ -23,14 +25,14 @@ class RequestFigures:
     """Counts what this process has answered since its start."""
 
     def __init__(self) -> None:
-        # By method and template of the path, and by the class of the status.
+        # By method and template of the path, and by the class of the status or one of those above.
         self.answers: Counter[tuple[str, str, str]] = Counter()
         self.durations: dict[tuple[str, str], Distribution] = {}
 
-    def note(self, endpoint: Endpoint | None, status: int | None, seconds: float) -> None:
+    def note(self, endpoint: Endpoint | None, status: int | None, seconds: float, *, code: str | None = None) -> None:
         """Count one request; without an endpoint it met none, without a status nobody took the answer."""
         method, path = _NO_ENDPOINT if endpoint is None else (endpoint.method, endpoint.path)
-        self.answers[method, path, GONE if status is None else _CLASSES[status // 100 - 1]] += 1
+        self.answers[method, path, _class_of(status, code)] += 1
         # How long a console stays open, and how fast somebody takes a file, says nothing of us.
         if endpoint is None or status is None or endpoint.goes_on or endpoint.is_file:
             return
@@ -38,3 +40,11 @@ class RequestFigures:
         if durations is None:
             durations = self.durations[method, path] = Distribution(REQUEST_BOUNDS_S)
         durations.note(seconds)
+
+
+def _class_of(status: int | None, code: str | None) -> str:
+    if status is None:
+        return GONE
+    if status >= 500 and code is not None and code.startswith("agent_"):
+        return OF_AGENT
+    return _CLASSES[status // 100 - 1]

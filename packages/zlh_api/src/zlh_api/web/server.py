@@ -91,6 +91,7 @@ _COURSE = web.RequestKey("course", _Course)
 _ALWAYS = web.RequestKey("always", Mapping[str, str])
 _REQUEST_ID = web.RequestKey("request_id", str)
 _ENDPOINT = web.RequestKey("endpoint", Endpoint)
+_CODE = web.RequestKey("code", str)
 _FIGURES = web.AppKey("figures", RequestFigures)
 
 
@@ -281,7 +282,8 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
             response = await _answer(request, handler, request_id)
         status = response.status
     finally:
-        request.app[_FIGURES].note(request.get(_ENDPOINT), status, time.monotonic() - began)
+        took, code = time.monotonic() - began, request.get(_CODE)
+        request.app[_FIGURES].note(request.get(_ENDPOINT), status, took, code=code)
     if request.get(ENDS_CONNECTION):
         response.force_close()
     return response
@@ -309,6 +311,8 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
     except Exception:
         log.exception("request.broke", method=request.method, path=request.path)
         code, response = Internal.code, problem_response(Internal(), request_id=request_id)
+    if code is not None:
+        request[_CODE] = code
     if code == RateLimited.code:
         # Told by the limits themselves, a second's refusals in one line.
         return response

@@ -269,6 +269,10 @@ class ContainerStatus(Report):
     agent: AgentSummary | None = None
 
 
+class RightsChanged(Report):
+    """`rights` on `GET /api/events`: what the caller may do or know is more or less than before."""
+
+
 class StillHere(Report):
     """`still-here` on `GET /api/events`: nothing else was to be told for a while, and the stream is alive."""
 
