@@ -32,7 +32,7 @@ describe("a stream", () => {
     vi.stubGlobal("EventSource", FakeSource);
     page.hidden = hidden;
     const ignore = () => undefined;
-    stop = listen({ onOpen: ignore, onLost: ignore, onContainer: ignore, onDeleted: ignore, onEntry: ignore, onCatalog: ignore, onRollout: ignore });
+    stop = listen({ onOpen: ignore, onLost: ignore, onContainer: ignore, onDeleted: ignore, onEntry: ignore, onCatalog: ignore, onRollout: ignore, onRights: ignore });
   };
   const areOpen = () => opened.filter(({ readyState }) => readyState !== FakeSource.CLOSED).length;
   let stop = () => {};
