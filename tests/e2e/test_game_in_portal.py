@@ -61,6 +61,7 @@ async def test_a_person_runs_a_game_server(page: Page, game: Game, players_insta
         await bots.close()
     await go_back(page, game)
     await see_history(page)
+    await read_console(page)
 
 
 async def create_by_form(page: Page) -> int:
@@ -88,6 +89,17 @@ async def create_by_form(page: Page) -> int:
     await create.click()
     await page.wait_for_url(re.compile(r"/containers/\d+"))
     return int(page.url.partition("/containers/")[2].partition("/")[0])
+
+
+async def read_console(page: Page) -> None:
+    """The server's own stands where others have a shell, and is read also while the server is off."""
+    await page.get_by_role("tab", name="Terminal").click()
+    await expect(page.get_by_role("button", name="Server console")).to_have_attribute("aria-pressed", "true")
+    state = page.get_by_test_id("terminal-state")
+    await expect(state).to_contain_text("Attached: it runs", timeout=PATIENCE_MS)
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    await expect(state).to_contain_text("Attached: it does not run", timeout=PATIENCE_MS)
+    await expect(page.locator(".xterm-rows")).not_to_be_empty()
 
 
 async def choose(page: Page, field: Locator, wanted: str) -> None:

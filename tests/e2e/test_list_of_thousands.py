@@ -79,3 +79,27 @@ async def test_ten_thousand_scroll_and_are_found(page: Page, stack: Stack, vmid:
     await page.keyboard.type("5432")
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(f"{stack.dev['portalUrl']}/containers/105432")
+
+
+async def test_a_list_that_breaks_off_says_so_until_all_of_it_is_there(page: Page, stack: Stack, vmid: int) -> None:
+    """What has come is shown as what it is, with the reason, and the rest comes once it can."""
+    status, one = await stack.call("GET", f"/api/containers/{vmid}/status")
+    assert status == 200
+    await serve_many(page, make_many(one)[:500])
+
+    def is_a_later_page(url: str) -> bool:
+        return urlsplit(url).path == "/api/containers" and "after" in parse_qs(urlsplit(url).query)
+
+    async def refuse(route: Route) -> None:
+        refusal = {"code": "internal_error", "detail": "It broke."}
+        await route.fulfill(status=500, content_type="application/problem+json", body=json.dumps(refusal))
+
+    await page.route(is_a_later_page, refuse)
+    await sign_in(page, stack)
+    await expect(page.get_by_test_id("problem")).to_contain_text("The rest of the containers cannot be listed")
+    await expect(page.get_by_test_id("partial")).to_contain_text("The first 200 are here")
+    await page.unroute(is_a_later_page, refuse)
+    rows = page.get_by_role("list", name="Containers").get_by_role("listitem")
+    await expect(rows.first).to_have_attribute("aria-setsize", "500")
+    await expect(page.get_by_test_id("partial")).to_have_count(0)
+    await expect(page.get_by_test_id("problem")).to_have_count(0)

@@ -76,9 +76,15 @@ async def test_a_console_goes_on_after_its_viewer_has_signed_in_again(page: Page
     assert await page.evaluate("fetch('/api/auth/logout', {method: 'POST'}).then(({status}) => status)") == 204
     again = page.get_by_test_id("come-back")
     await expect(again).to_be_visible()
+    # Keys of the page are for nobody now.
+    await again.get_by_role("button", name="Leave it").focus()
+    await page.keyboard.press("c")
+    await page.keyboard.press("Control+k")
     await again.get_by_label("Password", exact=True).fill(PASSWORD)
     await again.get_by_role("button", name="Sign in").click()
     await expect(again).to_be_hidden()
+    await expect(page).to_have_url(re.compile(rf"/containers/{vmid}/terminal$"))
+    await expect(page.get_by_placeholder("A container, a page, an act…")).to_have_count(0)
     await expect(state).to_have_attribute("data-kind", "attached")
     await page.get_by_test_id("terminal").locator(".xterm").click()
     await type_and_see(page, "", "after")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -25,6 +27,7 @@ async def test_publish_in_a_row_leads_into_the_form(page: Page, stack: Stack, vm
     await expect(form.get_by_role("button", name="Publish", exact=True)).to_be_in_viewport()
     await page.keyboard.press("Enter")
     await expect(page.get_by_test_id("exposure-4555")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Published ports")).to_be_focused()
     await expect(page.get_by_role("form", name="Publish a port")).to_be_visible()
 
 
@@ -42,9 +45,12 @@ async def test_the_address_says_which_terminal_is_open(page: Page, stack: Stack,
     await expect(attached).to_have_attribute("data-kind", "attached")
     await page.get_by_test_id("terminal").click()
     await type_and_see(page, "echo sec''ond", "second")
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(urlsplit(socket.url).path))
     await page.reload()
     await expect(second).to_have_attribute("aria-pressed", "true")
     await expect(page.locator(".xterm-rows")).to_contain_text("second")
+    assert set(sockets) == {f"/api/containers/{vmid}/terminals/{known}"}
     await page.get_by_role("button", name="Main", exact=True).click()
     await page.wait_for_url(f"**/containers/{vmid}/terminal")
     await second.click()
@@ -53,6 +59,26 @@ async def test_the_address_says_which_terminal_is_open(page: Page, stack: Stack,
     await page.wait_for_url(f"**/containers/{vmid}/terminal")
     await expect(page.get_by_role("button", name="Main", exact=True)).to_have_attribute("aria-pressed", "true")
     await page.goto(stack.dev["portalUrl"] + f"/containers/{vmid}/terminal?terminal={known}")
+    await expect(page.get_by_role("button", name="Main", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
+async def test_closing_a_terminal_leaves_the_others_alone(page: Page, stack: Stack, vmid: int) -> None:
+    """Whoever works in one goes on in it, and one that is gone already can be put away."""
+    await sign_in(page, stack)
+    await page.goto(stack.dev["portalUrl"] + f"/containers/{vmid}/terminal")
+    for number in (2, 3):
+        await page.get_by_role("button", name="New terminal").click()
+        tab = page.get_by_role("button", name=f"Terminal {number}", exact=True)
+        await expect(tab).to_have_attribute("aria-pressed", "true")
+    third = parse_qs(urlsplit(page.url).query)["terminal"]
+    await page.get_by_role("button", name="Close Terminal 2", exact=True).click()
+    last = page.get_by_role("button", name="Terminal 2", exact=True)
+    await expect(page.get_by_role("button", name="Terminal 3", exact=True)).to_have_count(0)
+    await expect(last).to_have_attribute("aria-pressed", "true")
+    assert parse_qs(urlsplit(page.url).query)["terminal"] == third
+    assert (await stack.call("DELETE", f"/api/containers/{vmid}/terminals/{third[0]}"))[0] == 204
+    await page.get_by_role("button", name="Close Terminal 2", exact=True).click()
+    await expect(last).to_have_count(0)
     await expect(page.get_by_role("button", name="Main", exact=True)).to_have_attribute("aria-pressed", "true")
 
 

@@ -2,6 +2,7 @@
 import { Button, Group, PasswordInput, Stack } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import { Problem } from "../layout/Problem";
 import { tellDone } from "../layout/tell";
 import { complainAboutPassword, LEAST_CHARS } from "./password";
@@ -14,7 +15,7 @@ export function PasswordForm({ email }: { email: string }) {
   const [complaints, setComplaints] = useState<{ current?: string | null; next?: string | null }>({});
   const refused = change.error ? splitByField(asApiError(change.error), ["currentPassword", "newPassword"]) : null;
   const touch = (act: () => void) => {
-    change.reset();
+    forgetOutcome(change);
     setComplaints({});
     act();
   };

@@ -2,6 +2,7 @@
 import { Alert, Button, Checkbox, Group, Input, SegmentedControl, Select, SimpleGrid, Stack, Text, TextInput } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { Me, Permission, TokenMade } from "../api/types";
 import { labelCustomers } from "../customers/labels";
 import { Problem } from "../layout/Problem";
@@ -29,7 +30,7 @@ export function TokenForm({ me, onMade, onClose }: Props) {
   const [complaints, setComplaints] = useState<{ name?: string | null; scopes?: string | null }>({});
   const refused = make.error ? splitByField(asApiError(make.error), ["name", "scopes", "customerId", "expiresInS"]) : null;
   const change = (act: () => void) => {
-    make.reset();
+    forgetOutcome(make);
     setComplaints({});
     act();
   };

@@ -30,6 +30,16 @@ export function healDelayMs(error: unknown, failures: number): number | false {
   return error !== null && mayHeal(error) ? Math.min(30_000, 2_000 * 2 ** Math.min(failures, 10)) : false;
 }
 
+/** Return the same for a query that is asked again in any case: what has failed is not left for as long as what has not. */
+export function askAgainMs({ error, errorUpdateCount }: { error: unknown; errorUpdateCount: number }, usualMs: number): number {
+  return Math.min(usualMs, healDelayMs(error, errorUpdateCount) || usualMs);
+}
+
+/** What came of a call is about what was sent, and goes as soon as that is changed. One that is still out goes on, and is heard of. */
+export function forgetOutcome(call: { isPending: boolean; reset: () => void }): void {
+  if (!call.isPending) call.reset();
+}
+
 /** A session is over: who was signed in on this page is asked to come back to it, and who was not is nobody. */
 export function noteEnd(queries: QueryClient): Me | null {
   const me = queries.getQueryData<Me | null>(ME) ?? null;

@@ -62,7 +62,6 @@ export type OfferedVersion = Schemas["OfferedVersion"];
 export type ReleaseChannel = OfferedVersion["channel"];
 export type FoundMod = Schemas["FoundMod"];
 export type ChangeProgress = Schemas["ChangeProgress"];
-export type IdentifiedFile = Schemas["IdentifiedFiles"]["items"][number];
 export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
 export type InstalledRuntime = Schemas["InstalledRuntime"];
 export type Runtimes = Schemas["Runtimes"];

@@ -6,11 +6,11 @@ import type { RuntimeOffer, RuntimeVersionOffer, TemplateOffer } from "../api/ty
 import { CopyButton } from "../layout/CopyButton";
 import { SearchIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
+import { Said } from "../layout/Said";
 import { TimeAgo } from "../layout/TimeAgo";
 import { usePageTitle } from "../layout/title";
-import { formatBytes } from "../layout/words";
 import classes from "./catalog.module.css";
-import { namePlatform, searchOffers } from "./facts";
+import { describeGame, namePlatform, searchOffers, tellSize } from "./facts";
 import { useAddonCatalog, useCatalogSummary, useRuntimeCatalog, useTemplateCatalog } from "./queries";
 
 export function CatalogPage() {
@@ -30,7 +30,7 @@ export function CatalogPage() {
       </div>
       {summary.data?.trouble && (
         <Alert color="orange" title="The catalog cannot be read anew" data-testid="catalog-trouble">
-          <Text size="sm" style={{ overflowWrap: "anywhere" }}>{summary.data.trouble}</Text>
+          <Text size="sm" style={{ overflowWrap: "anywhere" }}><Said text={summary.data.trouble} /></Text>
           <Text size="sm" mt={4}>What is shown was read <TimeAgo time={summary.data.readAt} />, and stays installable until it expires.</Text>
         </Alert>
       )}
@@ -95,7 +95,7 @@ function OfferCard({ offer, isRuntime }: { offer: RuntimeOffer; isRuntime: boole
     <Paper data-testid={`offer-${offer.name}`}>
       <Group justify="space-between" gap="xs" mb={4}>
         <Title order={3} fz="md">{offer.title} {offer.title !== offer.name && <Text span size="sm" c="dimmed" fw={400}>{offer.name}</Text>}</Title>
-        {isRuntime && <Button component={Link} to={`/containers/new?runtime=${encodeURIComponent(offer.name)}`} size="compact-sm" variant="default">Create container</Button>}
+        {isRuntime && <CreateLink query="runtime" offer={offer} />}
       </Group>
       <ul className={classes["versions"]} aria-label={`Versions of ${offer.title}`}>
         {offer.versions.map((entry) => <VersionLine key={entry.version} entry={entry} />)}
@@ -105,13 +105,15 @@ function OfferCard({ offer, isRuntime }: { offer: RuntimeOffer; isRuntime: boole
 }
 
 function GameCard({ offer }: { offer: TemplateOffer }) {
-  const ports = offer.ports.filter(({ isPublic }) => isPublic).map(({ port, protocol }) => `${port}/${protocol}`);
   return (
     <Paper data-testid={`offer-${offer.name}`}>
-      <Title order={3} fz="md">{offer.title} {offer.title !== offer.name && <Text span size="sm" c="dimmed" fw={400}>{offer.name}</Text>}</Title>
+      <Group justify="space-between" gap="xs" mb={4}>
+        <Title order={3} fz="md">{offer.title} {offer.title !== offer.name && <Text span size="sm" c="dimmed" fw={400}>{offer.name}</Text>}</Title>
+        <CreateLink query="template" offer={offer} />
+      </Group>
       {offer.summary && <Text size="sm">{offer.summary}</Text>}
       <Text size="sm" c="dimmed" mb={4}>
-        {[`from ${offer.memoryMinimumMb} MB of memory`, `port ${ports.join(", ")}`, offer.modsTitle && `takes ${offer.modsTitle}`, offer.eula && `asks for the ${offer.eula.title}`].filter(Boolean).join(" · ")}
+        {describeGame(offer)}
       </Text>
       <Group gap={6} component="ul" p={0} m={0} aria-label={`Versions of ${offer.title}`}>
         {offer.versions.map(({ version, channel, default: isDefault }) => (
@@ -124,8 +126,12 @@ function GameCard({ offer }: { offer: TemplateOffer }) {
   );
 }
 
+function CreateLink({ query, offer: { name, title } }: { query: "runtime" | "template"; offer: { name: string; title: string } }) {
+  return <Button component={Link} to={`/containers/new?${query}=${encodeURIComponent(name)}`} size="compact-sm" variant="default" aria-label={`Create container: ${title}`}>Create container</Button>;
+}
+
 function VersionLine({ entry }: { entry: RuntimeVersionOffer }) {
-  const { size, unpackedSize, licence, source, sha256, platforms } = entry;
+  const { licence, source, sha256, platforms } = entry;
   return (
     <li className={classes["version"]} data-testid={`offered-${entry.version}`}>
       <Group gap={8} className={classes["number"] ?? ""}>
@@ -134,9 +140,7 @@ function VersionLine({ entry }: { entry: RuntimeVersionOffer }) {
         {entry.default && <Tooltip label="Taken where nobody names a version."><Badge variant="light" tabIndex={0}>Default</Badge></Tooltip>}
         {entry.channel === "candidate" && <Tooltip label="Offered for trying out; it becomes stable once it is promoted."><Badge variant="light" color="orange" tabIndex={0}>Candidate</Badge></Tooltip>}
       </Group>
-      <Text size="sm" c="dimmed" className="numbers">
-        {size ? formatBytes(size) : ""}{size && unpackedSize ? <>, {formatBytes(unpackedSize)} installed</> : ""}
-      </Text>
+      <Text size="sm" c="dimmed" className="numbers">{tellSize(entry)}</Text>
       <Text size="sm" c="dimmed">{licence}</Text>
       <Text size="sm" c="dimmed">{platforms.map(namePlatform).join(", ")}</Text>
       {(source || sha256) && (

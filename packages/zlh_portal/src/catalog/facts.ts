@@ -1,5 +1,5 @@
 /** What the catalog says of what it offers, in words; pure. */
-import type { RuntimeVersionOffer } from "../api/types";
+import type { RuntimeVersionOffer, TemplateOffer } from "../api/types";
 import { formatBytes } from "../layout/words";
 
 /** Return "linux-x86_64" as "Linux x86_64", and anything else as it is. */
@@ -21,6 +21,19 @@ export function describeVersion(entry: RuntimeVersionOffer): string {
 export function tellSize({ size, unpackedSize }: Pick<RuntimeVersionOffer, "size" | "unpackedSize">): string | null {
   const parts = [size ? `${formatBytes(size)} to download` : null, unpackedSize ? `${formatBytes(unpackedSize)} installed` : null].filter(Boolean);
   return parts.length > 0 ? parts.join(", ") : null;
+}
+
+const MIB = 1024 ** 2;
+
+/** Return what a game server is in a line: "from 1 GiB of memory · port 25565/tcp · takes plugins". */
+export function describeGame({ memoryMinimumMb, ports, modsTitle, eula }: Pick<TemplateOffer, "memoryMinimumMb" | "ports" | "modsTitle" | "eula">): string {
+  const open = ports.filter(({ isPublic }) => isPublic).map(({ port, protocol }) => `${port}/${protocol}`);
+  return [
+    `from ${formatBytes(memoryMinimumMb * MIB)} of memory`,
+    open.length > 0 && `${open.length === 1 ? "port" : "ports"} ${open.join(", ")}`,
+    modsTitle && `takes ${modsTitle}`,
+    eula && `asks for the ${eula.title}`,
+  ].filter(Boolean).join(" · ");
 }
 
 interface Searched {

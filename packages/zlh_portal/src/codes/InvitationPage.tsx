@@ -4,7 +4,8 @@ import { type SyntheticEvent, useState } from "react";
 import { useNavigate } from "react-router";
 import { complainAboutPassword, LEAST_CHARS } from "../account/password";
 import { asApiError, splitByField } from "../api/problem";
-import { mayHeal } from "../api/query";
+import { forgetOutcome, mayHeal } from "../api/query";
+import { useStanding } from "../api/standing";
 import type { InvitationSeen } from "../api/types";
 import { ROLE_WORDS } from "../customers/roles";
 import { Name } from "../layout/Name";
@@ -41,7 +42,10 @@ function Seen({ code }: { code: string }) {
 }
 
 function Offer({ code, invitation }: { code: string; invitation: InvitationSeen }) {
-  const { data: me, isPending } = useMe();
+  const { data, isPending } = useMe();
+  // Who was signed in when the page was opened may have left in another tab.
+  const hasEnded = useStanding((standing) => standing.hasEnded);
+  const me = hasEnded ? null : data;
   const { customer, email, role, expiresAt, hasAccount } = invitation;
   return (
     <Stack gap="md">
@@ -117,7 +121,7 @@ function ChoosePassword({ code, invitation }: { code: string; invitation: Invita
           <PasswordInput
             label="Choose a password" description={`At least ${LEAST_CHARS} characters; you sign in with it and your e-mail address from now on.`} autoComplete="new-password" autoFocus value={password} error={complaint ?? refused?.fields["password"]}
             onChange={(event) => {
-              accept.reset();
+              forgetOutcome(accept);
               setComplaint(null);
               setPassword(event.currentTarget.value);
             }}

@@ -4,6 +4,7 @@ import { type SyntheticEvent, useState } from "react";
 import { Link } from "react-router";
 import { complainAboutPassword, LEAST_CHARS } from "../account/password";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import { Problem } from "../layout/Problem";
 import { PublicFrame } from "../layout/PublicFrame";
 import { usePageTitle } from "../layout/title";
@@ -51,7 +52,7 @@ function Reset({ code }: { code: string }) {
           <PasswordInput
             label="New password" description={`At least ${LEAST_CHARS} characters. All of your sessions end with it.`} autoComplete="new-password" autoFocus value={password} error={complaint ?? refused?.fields["newPassword"]}
             onChange={(event) => {
-              reset.reset();
+              forgetOutcome(reset);
               setComplaint(null);
               setPassword(event.currentTarget.value);
             }}

@@ -1,7 +1,7 @@
 /** One console with the line below it that tells how it is connected, and what can be done with its output. */
 import { Button, Group } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import type { Connection } from "../api/types";
 import classes from "./console.module.css";
 import { DownloadButton } from "./DownloadButton";
@@ -26,9 +26,14 @@ export function ConsolePane({ source, label, connection, onClose }: Props) {
   const [isSearching, search] = useDisclosure(false);
   const { kind, text, action } = describeConsole(state, connection, useNow(state.phase === "waiting"), source.kind);
   const { readHistory } = source;
+  const searchButton = useRef<HTMLButtonElement>(null);
+  const leaveSearch = () => {
+    search.close();
+    searchButton.current?.focus();
+  };
   return (
     <section className={classes["pane"]} aria-label={label} data-testid="terminal">
-      {isSearching && readHistory && <SearchPanel path={source.path} readHistory={readHistory} onClose={search.close} />}
+      {isSearching && readHistory && <SearchPanel path={source.path} readHistory={readHistory} onClose={leaveSearch} />}
       <div ref={element} className={classes["screen"]} />
       <NoticeList notices={notices} onDismiss={dismiss} />
       <div className={classes["bar"]} data-kind={kind} data-testid="terminal-state">
@@ -38,7 +43,7 @@ export function ConsolePane({ source, label, connection, onClose }: Props) {
         {action && <Button size="compact-xs" variant="white" onClick={reconnect}>{action}</Button>}
         {kind === "ended" && onClose && <Button size="compact-xs" variant="white" onClick={onClose}>Close</Button>}
         <Group gap={4} ml="auto" wrap="nowrap" className={classes["tools"] ?? ""}>
-          {readHistory && <Button size="compact-xs" variant="subtle" color="gray" aria-expanded={isSearching} onClick={search.toggle}>Search</Button>}
+          {readHistory && <Button ref={searchButton} size="compact-xs" variant="subtle" color="gray" aria-expanded={isSearching} onClick={search.toggle}>Search</Button>}
           {readHistory && <DownloadButton readHistory={readHistory} fileName={`${label.replaceAll(/[^\w-]+/g, "-").toLowerCase()}.log`} />}
           <Button size="compact-xs" variant="subtle" color="gray" title="Empties this screen alone; what is kept stays" onClick={wipe}>Clear screen</Button>
         </Group>

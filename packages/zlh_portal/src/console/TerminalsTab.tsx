@@ -1,15 +1,18 @@
-/** The terminals of a container side by side as tabs. */
+/** The terminals of a container side by side as tabs, of a game container behind the console of its server. */
 import { ActionIcon, Alert, Button, Group, Stack } from "@mantine/core";
-import { useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
+import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
+import { isGuestOff } from "../containers/states";
 import { CrossIcon, PlusIcon } from "../layout/icons";
 import { MayNot } from "../session/MayNot";
 import { useMayStay, useWhyNot } from "../session/session";
 import { ConsolePane } from "./ConsolePane";
 import classes from "./console.module.css";
-import { MAIN, useCloseTerminal, useOpenTerminal, useTerminals } from "./queries";
-import { terminalSource } from "./source";
+import { useCloseTerminal, useOpenTerminal, useTerminals } from "./queries";
+import { serverSource, terminalSource } from "./source";
+import { labelTab, listTabs, MAIN } from "./tabs";
 import { tellProblem } from "../layout/tell";
 
 const CHOSEN = "terminal";
@@ -17,7 +20,7 @@ const CHOSEN = "terminal";
 export function TerminalsTab({ status }: { status: ContainerStatus }) {
   const mayUse = useMayStay("consoles:use", status.customerId);
   if (!mayUse) return <MayNot permission="consoles:use" customerId={status.customerId} />;
-  if (status.lifecycle === "provisioning" || status.lifecycle === "stopped" || status.lifecycle === "deleting") {
+  if (status.lifecycle === "provisioning" || isGuestOff(status) || status.lifecycle === "deleting") {
     return (
       <Alert color="gray" title="No terminal now" data-testid="no-terminal">
         {status.lifecycle === "stopped" ? "The container is off. Start it to work in it." : status.lifecycle === "deleting" ? "The container is being deleted." : "A terminal opens as soon as the container has started."}
@@ -28,7 +31,7 @@ export function TerminalsTab({ status }: { status: ContainerStatus }) {
 }
 
 function Terminals({ status }: { status: ContainerStatus }) {
-  const { vmid, connection } = status;
+  const { vmid, connection, kind } = status;
   const whyNot = useWhyNot("consoles:use", status.customerId);
   const { data: terminals } = useTerminals(vmid, connection === "online" && whyNot === null);
   const open = useOpenTerminal(vmid);
@@ -37,33 +40,37 @@ function Terminals({ status }: { status: ContainerStatus }) {
   // In the address, so that a reload comes back to the same one.
   const chosen = parameters.get(CHOSEN) ?? MAIN;
   const setChosen = (id: string) => setParameters(id === MAIN ? {} : { [CHOSEN]: id }, { replace: true });
-  const [fresh, setFresh] = useState<string | null>(null);
+  // One that was there is shown until somebody puts it away, also when its shell has ended: its last words are on the screen.
+  const [seen, setSeen] = useState(MAIN);
+  const ids = listTabs(terminals?.map((entry) => entry.id), chosen, seen);
+  const shown = ids.includes(chosen) ? chosen : MAIN;
+  if (shown !== seen && terminals?.some(({ id }) => id === shown)) setSeen(shown);
+  const label = (id: string) => labelTab(id, ids, kind);
 
-  const known = terminals?.map((entry) => entry.id).filter((id) => id !== MAIN) ?? [];
-  // The one just opened has its tab at once; the list says it a moment later.
-  const ids = [MAIN, ...known, ...(fresh !== null && !known.includes(fresh) ? [fresh] : [])];
-  const label = (id: string) => (id === MAIN ? "Main" : `Terminal ${ids.indexOf(id) + 1}`);
-  const tell = tellProblem;
-
+  // What is on the screen by the time that an answer comes; nothing once the page is another one.
+  const latest = useRef<string | null>(null);
+  useEffect(() => {
+    latest.current = shown;
+    return () => void (latest.current = null);
+  }, [shown]);
   const add = () =>
     open.mutate(undefined, {
       onSuccess: ({ id }) => {
-        setFresh(id);
+        setSeen(id);
         setChosen(id);
       },
-      onError: tell("No terminal was opened"),
+      onError: tellProblem("No terminal was opened"),
     });
+  const leave = (id: string) => {
+    if (latest.current === id) setChosen(MAIN);
+  };
   const end = (id: string) =>
-    close.mutate(id, {
-      onSuccess: () => {
-        setFresh((current) => (current === id ? null : current));
-        setChosen(MAIN);
-      },
-      onError: tell("The terminal was not closed"),
-    });
+    close.mutateAsync(id).then(
+      () => leave(id),
+      // What is gone needs no closing.
+      (error: unknown) => (asApiError(error).status === 404 ? leave(id) : tellProblem("The terminal was not closed")(error)),
+    );
 
-  const shown = ids.includes(chosen) ? chosen : MAIN;
-  const source = useMemo(() => terminalSource(vmid, shown), [vmid, shown]);
   return (
     <Stack gap="xs">
       <Group gap={6} className={classes["tabs"] ?? ""} role="group" aria-label="Terminals">
@@ -71,13 +78,19 @@ function Terminals({ status }: { status: ContainerStatus }) {
           <Group key={id} gap={0} wrap="nowrap" flex="none">
             <Button size="compact-sm" variant={id === shown ? "light" : "subtle"} color={id === shown ? "indigo" : "gray"} aria-pressed={id === shown} onClick={() => setChosen(id)}>{label(id)}</Button>
             {id !== MAIN && whyNot === null && (
-              <ActionIcon size="sm" variant="subtle" color="gray" aria-label={`Close ${label(id)}`} loading={close.isPending && close.variables === id} onClick={() => end(id)}><CrossIcon /></ActionIcon>
+              <ActionIcon size="sm" variant="subtle" color="gray" aria-label={`Close ${label(id)}`} loading={close.isPending && close.variables === id} onClick={() => void end(id)}><CrossIcon /></ActionIcon>
             )}
           </Group>
         ))}
         {whyNot === null && <Button size="compact-sm" variant="subtle" color="gray" flex="none" leftSection={<PlusIcon />} disabled={connection !== "online"} loading={open.isPending} onClick={add}>New terminal</Button>}
       </Group>
-      <ConsolePane key={shown} source={source} label={label(shown)} connection={connection} onClose={shown === MAIN ? null : () => end(shown)} />
+      <Shown key={shown} status={status} id={shown} label={label(shown)} onClose={shown === MAIN ? null : () => void end(shown)} />
     </Stack>
   );
+}
+
+function Shown({ status: { vmid, kind, connection }, id, ...pane }: { status: ContainerStatus; id: string; label: string; onClose: (() => void) | null }) {
+  const isServer = kind === "game" && id === MAIN;
+  const source = useMemo(() => (isServer ? serverSource(vmid) : terminalSource(vmid, id)), [vmid, isServer, id]);
+  return <ConsolePane source={source} connection={connection} {...pane} />;
 }

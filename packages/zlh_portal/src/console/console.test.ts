@@ -116,6 +116,17 @@ describe("resume", () => {
     expect(state).toMatchObject({ stream: "s2", offset: null, phase: "connecting" });
     expect(written(run([hello(0, 3, "s2"), output(0, "new")], state)[1])).toBe("new");
   });
+  it("begins anew as well where the other history is as long as the old one was", () => {
+    const [state, effects] = run([lost, { type: "retry" }, hello(5, 9, "s2"), output(5, "last")], live);
+    expect(effects.slice(-2)).not.toContainEqual({ type: "send-size" });
+    expect(effects).toContainEqual({ type: "connect", from: null });
+    expect(state.stream).toBe("s2");
+  });
+  it("goes on with another history that comes from its first byte", () => {
+    const [state, effects] = run([lost, { type: "retry" }, hello(0, 3, "s2"), output(0, "new")], live);
+    expect(effects).not.toContainEqual({ type: "connect", from: null });
+    expect([written(effects), state.offset]).toEqual(["new", 3]);
+  });
   it("keeps what it was told of the process", () => {
     const told = (state: string): Event => ({ type: "message", message: { type: "state", state } });
     expect(run([hello(0, 0, "s1", "stopped")])[0].told).toBe("stopped");

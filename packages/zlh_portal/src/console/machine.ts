@@ -99,8 +99,8 @@ function onMessage(state: State, message: ServerMessage): Step {
 
 function onHello(state: State, hello: Extract<ServerMessage, { type: "hello" }>): Step {
   const isOther = state.stream !== null && state.stream !== hello.stream;
-  if (isOther && state.offset !== null && state.offset !== hello.from) {
-    // We asked for an offset of a history that is gone: begin the new one as a newcomer would.
+  if (isOther && state.offset !== null && hello.from !== 0) {
+    // We asked for an offset of a history that is gone, and the new one may be as long already: begin it as a newcomer would.
     return [{ ...START, stream: hello.stream }, [{ type: "clear" }, { type: "connect", from: null }]];
   }
   const effects: Effect[] = isOther ? [{ type: "clear" }] : [];

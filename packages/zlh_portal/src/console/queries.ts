@@ -2,9 +2,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 
-/** The persistent shell of a dev container; it is made on the first attach. */
-export const MAIN = "main";
-
 const keyOf = (vmid: number) => ["terminals", vmid] as const;
 
 export async function fetchTerminals(vmid: number, signal?: AbortSignal) {

@@ -17,6 +17,10 @@ describe("describeConsole", () => {
     expect(describeConsole(at({ phase: "waiting", retryAt: 1_000 }), "offline", 0).kind).toBe("offline"));
   it("gives the reason of a refusal", () =>
     expect(describeConsole(at({ phase: "refused", reason: "Gone." }), "online", 0)).toMatchObject({ kind: "refused", text: "Gone." }));
+  it("keeps what an agent calls a state, or a signal, to itself", () => {
+    expect(describeConsole(at({ phase: "live", told: "\u202Eup" }), "online", 0, "process").text).toBe("Attached: \u2068\\u202Eup\u2069");
+    expect(describeConsole(at({ phase: "live", exit: { code: null, signal: "\u202EKILL" } }), "online", 0).text).toBe("Ended by \u2068\\u202EKILL\u2069");
+  });
   it("goes on over the end of a process, and says how that is", () => {
     const process = (more: Partial<State>) => describeConsole(at({ phase: "live", ...more }), "online", 0, "process");
     expect(process({ told: "running" })).toMatchObject({ kind: "attached", text: "Attached: it runs" });

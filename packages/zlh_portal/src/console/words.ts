@@ -1,5 +1,6 @@
 /** What a viewer of a console sees said about its connection; pure. */
 import type { Connection } from "../api/types";
+import { isolateOdd, sayBriefly } from "../layout/words";
 import type { State } from "./machine";
 import type { ConsoleSource } from "./source";
 
@@ -13,7 +14,7 @@ export interface ConsoleWords {
 
 /** Return what to say at `nowMs`. The end of a terminal is the end of its console; that of a process is not. */
 export function describeConsole(state: State, connection: Connection, nowMs: number, kind: ConsoleSource["kind"] = "terminal"): ConsoleWords {
-  if (state.phase === "refused") return { kind: "refused", text: state.reason ?? "This console cannot be reached.", action: "Try again" };
+  if (state.phase === "refused") return { kind: "refused", text: state.reason === null ? "This console cannot be reached." : sayBriefly(state.reason), action: "Try again" };
   if (kind === "process" && state.phase === "live") return describeProcess(state);
   if (kind === "terminal" && state.exit && (state.phase === "live" || state.phase === "waiting")) {
     return { kind: "ended", text: describeExit(state.exit), action: null };
@@ -28,7 +29,7 @@ export function describeConsole(state: State, connection: Connection, nowMs: num
     case "waiting": {
       const seconds = Math.max(0, Math.ceil(((state.retryAt ?? nowMs) - nowMs) / 1000));
       if (connection !== "online") return awaitAgent(connection, seconds);
-      return { kind: "waiting", text: `${state.reason ?? "Connection lost."} Trying again in ${seconds} s.`, action: "Try now" };
+      return { kind: "waiting", text: `${state.reason === null ? "Connection lost." : sayBriefly(state.reason)} Trying again in ${seconds} s.`, action: "Try now" };
     }
   }
 }
@@ -39,13 +40,13 @@ const TOLD: Readonly<Record<string, string>> = {
 
 function describeProcess({ told, exit }: State): ConsoleWords {
   const isUp = told === "running" || told === "starting" || told === "stopping";
-  const how = told === null ? "" : `: ${TOLD[told] ?? told}`;
+  const how = told === null ? "" : `: ${TOLD[told] ?? isolateOdd(told)}`;
   return { kind: isUp ? "attached" : "ended", text: `Attached${how}${exit ? `. ${describeExit(exit)}` : ""}`, action: null };
 }
 
 function describeExit({ code, signal }: NonNullable<State["exit"]>): string {
   if (code !== null) return `Ended with exit code ${code}`;
-  return signal ? `Ended by ${signal}` : "Ended";
+  return signal ? `Ended by ${isolateOdd(signal)}` : "Ended";
 }
 
 function awaitAgent(connection: "offline" | "connecting", seconds: number | null): ConsoleWords {

@@ -3,6 +3,7 @@ import { Alert, Button, Checkbox, Group, Input, Paper, SegmentedControl, Select,
 import { type SyntheticEvent, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { CreateContainer, Limits, RuntimeOffer, TemplateOffer } from "../api/types";
 import { preferredVersion } from "../catalog/choice";
 import { useValidation } from "../catalog/queries";
@@ -84,7 +85,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const shortage = findShortage(uses ?? [], size);
   // A refusal is about what was sent; it goes as soon as that is changed.
   const change = (act: () => void) => {
-    create.reset();
+    forgetOutcome(create);
     act();
   };
   const submit = (event: SyntheticEvent) => {

@@ -14,7 +14,7 @@ export function DeleteSection({ status }: { status: ContainerStatus }) {
   const isConfirmed = typed.trim() === status.name;
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (isConfirmed) remove.mutate();
+    if (isConfirmed && !remove.isPending) remove.mutate();
   };
   return (
     <form onSubmit={submit}>

@@ -1,6 +1,6 @@
 import { Skeleton, Stack, Tabs, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { type ReactNode, Suspense, useEffect, useRef } from "react";
+import { type ReactNode, Suspense, useEffect, useRef, useState } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
@@ -57,7 +57,8 @@ export function DetailPage() {
 function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
   const query = useContainer(vmid);
   const status = query.data;
-  const { data: game } = useGame(status);
+  const { data: game, error: gameError, refetch: askForGame } = useGame(status);
+  const [open, setOpen] = useState<Tab | null>(null);
   const navigate = useNavigate();
   const tabs = useRef<HTMLDivElement>(null);
   usePageTitle(status?.name ?? `Container ${vmid}`);
@@ -81,10 +82,12 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
 
   if (isGone && !wasThere) return <NotFoundPage what="container" />;
   if (!status) return query.error ? <Problem error={query.error} title="This container cannot be shown" onRetry={() => void query.refetch()} /> : <DetailSkeleton />;
-  const shown = tabsOf(status, game?.mods);
+  const shown = tabsOf(status, game?.mods, open);
+  const isThere = shown.some((each) => each.tab === tab);
+  if (isThere && open !== tab) setOpen(tab);
   // Whether a server takes mods is known a moment later than the rest.
   const isAsking = tab === "mods" && status.kind === "game" && game === undefined;
-  if (!isAsking && !shown.some((each) => each.tab === tab)) return <NotFoundPage />;
+  if (!isAsking && !isThere) return <NotFoundPage />;
   return (
     <Stack gap="md">
       <div><BackTo to="/" label="Containers" /><DetailHeader status={status} /></div>
@@ -96,7 +99,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
             <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>
           ))}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md"><WhereBroken key={tab}><Suspense fallback={<Skeleton h={420} role="status" aria-label="Loading" />}>{isAsking ? <Skeleton h={420} role="status" aria-label="Loading" /> : PARTS[tab](status)}</Suspense></WhereBroken></Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><WhereBroken key={tab}><Suspense fallback={<Skeleton h={420} role="status" aria-label="Loading" />}>{!isAsking ? PARTS[tab](status) : gameError ? <Problem error={gameError} title="Whether this server takes mods cannot be read" onRetry={() => void askForGame()} /> : <Skeleton h={420} role="status" aria-label="Loading" />}</Suspense></WhereBroken></Tabs.Panel>
       </Tabs>
     </Stack>
   );

@@ -7,6 +7,7 @@ import { ActionButton } from "../layout/ActionButton";
 import { useParameters } from "../layout/address";
 import { PlusIcon, SearchIcon } from "../layout/icons";
 import { lazily } from "../layout/lazily";
+import { LiveRegion } from "../layout/LiveRegion";
 import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
 import { useMe } from "../session/session";
@@ -42,6 +43,7 @@ export function ListPage() {
   const words = useDeferredValue(search);
   const items = useMemo(() => query.data && ofCustomer(query.data, customer), [query.data, customer]);
   const shown = useMemo(() => (items ? filterContainers(items, group, words) : []), [items, group, words]);
+  const hasAny = items !== undefined && query.data !== undefined && query.data.length > 0;
   return (
     <Stack gap="md">
       <Group justify="space-between">
@@ -49,33 +51,30 @@ export function ListPage() {
         {query.data?.length !== 0 && <CreateButton reason={whyNot} customer={customer} />}
       </Group>
       {suspended.map(({ id }) => <SuspendedBanner key={id} customerId={id} />)}
-      {query.error && !items && <Problem error={query.error} title="The containers cannot be listed" onRetry={() => void query.refetch()} />}
+      {query.error && (!items || isPartial) && <Problem error={query.error} title={items ? "The rest of the containers cannot be listed" : "The containers cannot be listed"} onRetry={() => void query.refetch()} />}
       {query.data?.length === 0 && <EmptyList reason={whyNot} />}
-      {query.data && items && query.data.length > 0 && (
-        <>
-          <Group gap="sm">
-            <TextInput
-              aria-label="Filter by text" placeholder="Name, runtime, address…" type="search" leftSection={<SearchIcon />} flex="1 1 220px"
-              value={search}
-              onChange={(event) => {
-                setSearch(event.currentTarget.value);
-                set("q", event.currentTarget.value);
-              }}
-            />
-            {names.size > 1 && <Suspense fallback={<FilterSkeleton />}><CustomerFilter customers={names} value={customer} onChange={(next) => set("customer", next)} /></Suspense>}
-            <Suspense fallback={<FilterSkeleton />}><GroupFilter items={items} value={group} onChange={(next) => set("state", next === "all" ? null : next)} /></Suspense>
-          </Group>
-          {isPartial && <Text size="sm" c="dimmed" role="status" data-testid="partial">The first {query.data.length} are here; the rest is on its way…</Text>}
-          {shown.length === 0 ? (
-            <Paper ta="center" py="xl">
-              <Text c="dimmed">{items.length === 0 ? "This customer has no containers." : `None of your ${items.length} containers matches.`}</Text>
-              <Button variant="subtle" mt="xs" onClick={showAll}>Show all</Button>
-            </Paper>
-          ) : (
-            <ContainerRows items={shown} names={names.size > 1 ? names : null} />
-          )}
-        </>
+      {hasAny && (
+        <Group gap="sm">
+          <TextInput
+            aria-label="Filter by text" placeholder="Name, runtime, address…" type="search" leftSection={<SearchIcon />} flex="1 1 220px"
+            value={search}
+            onChange={(event) => {
+              setSearch(event.currentTarget.value);
+              set("q", event.currentTarget.value);
+            }}
+          />
+          {names.size > 1 && <Suspense fallback={<FilterSkeleton />}><CustomerFilter customers={names} value={customer} onChange={(next) => set("customer", next)} /></Suspense>}
+          <Suspense fallback={<FilterSkeleton />}><GroupFilter items={items} value={group} onChange={(next) => set("state", next === "all" ? null : next)} /></Suspense>
+        </Group>
       )}
+      <LiveRegion>{hasAny && isPartial && <Text size="sm" c="dimmed" data-testid="partial">The first {query.data.length} are here; the rest is on its way…</Text>}</LiveRegion>
+      {hasAny && shown.length === 0 && (
+        <Paper ta="center" py="xl">
+          <Text c="dimmed">{items.length === 0 ? "This customer has no containers." : `None of your ${items.length} containers matches.`}</Text>
+          <Button variant="subtle" mt="xs" onClick={showAll}>Show all</Button>
+        </Paper>
+      )}
+      {hasAny && shown.length > 0 && <ContainerRows items={shown} names={names.size > 1 ? names : null} />}
       {query.isPending && <ListSkeleton />}
     </Stack>
   );

@@ -3,6 +3,7 @@ import { Button, Code, Group, List, Skeleton, Stack, Text } from "@mantine/core"
 import { Said } from "../layout/Said";
 import { useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { ContainerStatus, Limits } from "../api/types";
 import { useServerNow } from "../layout/clock";
 import { capitalize } from "../layout/words";
@@ -72,7 +73,7 @@ function SizeForm({ status, limits }: { status: ContainerStatus; limits: Limits 
       <ResourceFields
         value={size} limits={limits} errors={refused?.fields ?? {}} leastDiskMib={status.resourcesInForce?.diskMib ?? 0}
         onChange={(next) => {
-          patch.reset();
+          forgetOutcome(patch);
           setSize(next);
         }}
       />

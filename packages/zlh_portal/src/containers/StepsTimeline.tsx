@@ -4,7 +4,7 @@ import type { ContainerStatus, Step } from "../api/types";
 import { CheckIcon, ClockIcon, CrossIcon } from "../layout/icons";
 import { useServerNow } from "../layout/clock";
 import { Name } from "../layout/Name";
-import { capitalize, showUnseen } from "../layout/words";
+import { capitalize, isolateOdd, showUnseen } from "../layout/words";
 import classes from "./containers.module.css";
 import { isTicking, type Row, renderRows, summarize } from "./timeline";
 import { Said } from "../layout/Said";
@@ -68,7 +68,7 @@ function StepMore({ row }: { row: Row }) {
   const hasFailed = row.state === "failed" && !row.isWaiting;
   return (
     <div className={classes["more"]}>
-      {row.percent !== null && row.state === "running" && <Progress value={row.percent} size="xs" mt={6} aria-label={`${row.title}: ${row.percent} %`} />}
+      {row.percent !== null && row.state === "running" && <Progress value={row.percent} size="xs" mt={6} aria-label={`${isolateOdd(row.title)}: ${row.percent} %`} />}
       {row.message && <Text size="xs" c={hasFailed ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}><Said text={row.message} /></Text>}
       {row.tries && <Text size="xs" c="dimmed" className="numbers" data-testid="tries">{capitalize(row.tries)}</Text>}
       {row.exitCode !== null && <Text size="xs" c="dimmed">Exit code {row.exitCode}</Text>}

@@ -1,6 +1,7 @@
 /** The workspace of a dev container: what it was made of, how that went, and whether its user may become root. */
-import { Button, Code, Group, Stack, Switch, Text } from "@mantine/core";
+import { Button, Code, Group, Stack, Switch } from "@mantine/core";
 import type { ContainerStatus } from "../api/types";
+import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
 import { useRights } from "../session/session";
 import classes from "./containers.module.css";
@@ -17,7 +18,7 @@ export function WorkspaceCard({ status }: { status: ContainerStatus }) {
     <Stack gap="sm" data-testid="workspace">
       <dl className={classes["facts"]}>
         <dt>Repository</dt>
-        <dd>{repository ? <Code style={{ overflowWrap: "anywhere" }}>{repository.url}{repository.branch ? ` (${repository.branch})` : ""}</Code> : "None"}</dd>
+        <dd>{repository ? <Code style={{ overflowWrap: "anywhere" }}><Name text={repository.url} />{repository.branch && <> (<Name text={repository.branch} />)</>}</Code> : "None"}</dd>
         <dt>Start script</dt>
         <dd>{hasStartScript ? "Yes, its text is shown to nobody" : "None"}</dd>
         <dt>sudo</dt>
@@ -38,11 +39,10 @@ export function WorkspaceCard({ status }: { status: ContainerStatus }) {
 function Retry({ status }: { status: ContainerStatus }) {
   const retry = useRetryWorkspace(status.vmid);
   const offer = offerRetry(status);
-  if (!offer) return retry.error ? <Problem error={retry.error} title="That was refused" /> : null;
   return (
-    <Group gap="xs">
-      <Button size="compact-sm" variant="default" loading={retry.isPending} onClick={() => retry.mutate()}>{offer}</Button>
-      {retry.error && <Text size="sm" c="red">{retry.error.message}</Text>}
-    </Group>
+    <>
+      {retry.error && <Problem error={retry.error} title="That was refused" />}
+      {offer && <Group gap="xs"><Button size="compact-sm" variant="default" loading={retry.isPending} onClick={() => retry.mutate()}>{offer}</Button></Group>}
+    </>
   );
 }

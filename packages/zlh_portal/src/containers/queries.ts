@@ -2,8 +2,10 @@
 import { keepPreviousData, type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
+import { askAgainMs } from "../api/query";
 import type { ContainerStatus, CreateContainer, PatchContainer } from "../api/types";
 import { useIsLive } from "../live/liveness";
+import { applyChanges, noteChange, withChanges } from "./changes";
 import { isChecking } from "./proof";
 import { isMoving } from "./states";
 
@@ -37,20 +39,22 @@ export function useContainers() {
   const queries = useQueryClient();
   return useQuery({
     queryKey: LIST,
-    queryFn: async ({ signal }) => {
-      // The first rows are shown while the others are asked for. A list that is there already stays until all of it is new.
-      const isFirst = queries.getQueryData(LIST) === undefined;
-      try {
-        return await fetchAll(signal, (soFar) => {
-          if (!isFirst) return;
-          queries.setQueryData(LIST, soFar);
+    queryFn: ({ signal }) =>
+      withChanges(async (since) => {
+        // The first rows are shown while the others are asked for. A list that is there whole stays until all of it is new.
+        const isFirst = queries.getQueryData(LIST) === undefined || queries.getQueryData(PARTIAL) === true;
+        const all = await fetchAll(signal, (soFar) => {
+          const there = queries.getQueryData<ContainerStatus[]>(LIST)?.length ?? 0;
+          // To write is to take back that the rest could not be had, so only what is more than there was.
+          if (!isFirst || soFar.length <= there) return;
           queries.setQueryData(PARTIAL, true);
+          queries.setQueryData(LIST, applyChanges(soFar, since));
         });
-      } finally {
+        // Only now: a list that broke off is short of the rest until it was asked for again.
         queries.setQueryData(PARTIAL, false);
-      }
-    },
-    refetchInterval: ({ state }) => (isLive ? HEAL_MS : state.data?.some(isMoving) ? POLL_MOVING_MS : POLL_MS),
+        return applyChanges(all, since);
+      }),
+    refetchInterval: ({ state }) => askAgainMs(state, isLive && !queries.getQueryData(PARTIAL) ? HEAL_MS : state.data?.some(isMoving) ? POLL_MOVING_MS : POLL_MS),
   });
 }
 
@@ -65,17 +69,21 @@ export function useContainer(vmid: number) {
   return useQuery<ContainerStatus>({
     queryKey: oneKey(vmid),
     queryFn: ({ signal }) =>
-      take(client.GET("/api/containers/{vmid}/status", { params: { path: { vmid } }, signal })),
+      withChanges(async (since) => {
+        const status = await take(client.GET("/api/containers/{vmid}/status", { params: { path: { vmid } }, signal }));
+        return since.get(vmid) ?? status;
+      }),
     placeholderData: (): ContainerStatus | undefined => queries.getQueryData<ContainerStatus[]>(LIST)?.find((item) => item.vmid === vmid),
     refetchInterval: ({ state }) => {
       if (state.error && asApiError(state.error).status === 404) return false;
-      return isLive ? HEAL_MS : state.data && isMoving(state.data) ? POLL_MOVING_MS : POLL_MS;
+      return askAgainMs(state, isLive ? HEAL_MS : state.data && isMoving(state.data) ? POLL_MOVING_MS : POLL_MS);
     },
   });
 }
 
 /** Put a fresh report into the cache. */
 export function noteContainer(queries: QueryClient, status: ContainerStatus): void {
+  noteChange(status.vmid, status);
   queries.setQueryData<ContainerStatus[]>(LIST, (items) =>
     items && [...items.filter((item) => item.vmid !== status.vmid), status]);
   queries.setQueryData(oneKey(status.vmid), status);
@@ -83,6 +91,7 @@ export function noteContainer(queries: QueryClient, status: ContainerStatus): vo
 
 /** Take a container out of the cache; its page asks once more, and is told that there is no such container. */
 export function noteDeleted(queries: QueryClient, vmid: number): void {
+  noteChange(vmid, null);
   queries.setQueryData<ContainerStatus[]>(LIST, (items) => items?.filter((item) => item.vmid !== vmid));
   void queries.invalidateQueries({ queryKey: oneKey(vmid) });
 }

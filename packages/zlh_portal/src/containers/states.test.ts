@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { sampleStatus as sampleProcess } from "../processes/sample";
 import { countGroups, filterContainers } from "./filter";
 import { sampleStatus, sampleStep } from "./sample";
-import { addressOf, describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles, sayGone, tellFixed, whyNoPower } from "./states";
+import { addressOf, describeConnection, describeLifecycle, describeRuntimes, isGuestOff, offerPower, findTroubles, sayGone, tellFixed, whyNoPower } from "./states";
 
 describe("the two axes", () => {
   it("does not call a stopped container unreachable", () => {
@@ -47,6 +47,12 @@ describe("offerPower", () => {
   it("offers nothing while it is being deleted", () => {
     expect(offerPower(sampleStatus({ lifecycle: "deleting" }))).toEqual({ start: false, stop: false, restart: false, kill: false });
   });
+});
+
+it("tells a guest that is off from one whose server is", () => {
+  expect(isGuestOff(sampleStatus({ lifecycle: "stopped", connection: "offline" }))).toBe(true);
+  expect(isGuestOff(sampleStatus({ lifecycle: "stopped", connection: "online" }))).toBe(false);
+  expect(isGuestOff(sampleStatus({ lifecycle: "running", connection: "offline" }))).toBe(false);
 });
 
 it("calls no agent that was never there connecting", () => {

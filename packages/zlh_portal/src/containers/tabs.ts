@@ -20,8 +20,11 @@ export function isTab(text: string): text is Tab {
   return Object.hasOwn(LABELS, text);
 }
 
-/** Return the tabs of a container; `mods` is undefined while it is not known whether a server takes any. */
-export function tabsOf({ kind, degraded }: Pick<ContainerStatus, "kind" | "degraded">, mods: GameDetail["mods"] | undefined): ShownTab[] {
+/**
+ * Return the tabs of a container; `mods` is undefined while it is not known whether a server takes any. The one that is
+ * `open` stays for as long as it is looked at: what was mended there is not gone in the same moment.
+ */
+export function tabsOf({ kind, degraded }: Pick<ContainerStatus, "kind" | "degraded">, mods: GameDetail["mods"] | undefined, open: Tab | null = null): ShownTab[] {
   const names = (Object.keys(LABELS) as Tab[]).filter((tab) => {
     switch (tab) {
       case "game":
@@ -30,7 +33,7 @@ export function tabsOf({ kind, degraded }: Pick<ContainerStatus, "kind" | "degra
         return kind === "game" && Boolean(mods);
       // What a server runs on follows from its version; it is of interest where it is broken, and can be repaired there.
       case "runtimes":
-        return kind === "dev" || degraded.some((reason) => OF_RUNTIMES.includes(reason));
+        return kind === "dev" || tab === open || degraded.some((reason) => OF_RUNTIMES.includes(reason));
       case "addons":
         return kind === "dev";
       default:

@@ -2,6 +2,7 @@
 import { Alert, Button, Group, Select, Stack, Text, TextInput } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { Customer, InvitationMade, Role } from "../api/types";
 import { LiveRegion } from "../layout/LiveRegion";
 import { Name } from "../layout/Name";
@@ -48,7 +49,7 @@ export function InviteForm({ customer }: { customer: Customer }) {
             <TextInput
               label="E-mail" type="email" inputMode="email" autoComplete="off" placeholder="ann@example.com" flex="1 1 220px" value={email} error={complaint ?? refused?.fields["email"]}
               onChange={(event) => {
-                invite.reset();
+                forgetOutcome(invite);
                 setComplaint(null);
                 setEmail(event.currentTarget.value);
               }}

@@ -2,6 +2,7 @@
 import { Button, Group, NumberInput, SimpleGrid, Stack, Text } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { Customer, QuotaUse } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { tellDone } from "../layout/tell";
@@ -41,7 +42,7 @@ export function QuotaForm({ customer, uses, onClose }: Props) {
                 key={kind} label={labelOf(kind)} min={0} allowNegative={false} allowDecimal={unitOf(kind) !== ""} suffix={unitOf(kind) && ` ${unitOf(kind)}`} placeholder="Platform's default"
                 description={use ? `${formatAmount(kind, use.used)} used` : undefined} value={draft[kind]} error={refused?.fields[kind]}
                 onChange={(value) => {
-                  set.reset();
+                  forgetOutcome(set);
                   setDraft({ ...draft, [kind]: typeof value === "number" ? value : "" });
                 }}
               />

@@ -3,6 +3,7 @@ import { Button, Group, Stack, Text, TextInput } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { useNavigate } from "react-router";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { Customer } from "../api/types";
 import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
@@ -36,7 +37,7 @@ function RenameForm({ customer }: { customer: Customer }) {
   const isSendable = wanted !== "" && wanted !== customer.name;
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (!isSendable) return;
+    if (!isSendable || rename.isPending) return;
     // The new name begins this form anew before all of the change has settled, so the promise tells: callbacks go with the form. The refusal stands at the field.
     rename.mutateAsync(wanted).then(() => tellDone(`It is called ${isolate(wanted)} now.`), () => undefined);
   };
@@ -46,7 +47,7 @@ function RenameForm({ customer }: { customer: Customer }) {
         <TextInput
           aria-label="Name" flex="1 1 220px" autoComplete="off" maxLength={64} value={name} error={refused ? (refused.fields["name"] ?? refused.rest) : undefined}
           onChange={(event) => {
-            rename.reset();
+            forgetOutcome(rename);
             setName(event.currentTarget.value);
           }}
         />

@@ -1,6 +1,7 @@
 /** One published port; taking it back asks once more, since somebody may be using the address. */
 import { Badge, Button, Group, Text, Tooltip } from "@mantine/core";
-import { useState } from "react";
+import { useRef, useState } from "react";
+import { asApiError } from "../api/problem";
 import type { Exposure } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { TimeUntil } from "../layout/TimeUntil";
@@ -22,10 +23,17 @@ export function ExposureRow({ vmid, exposure, mayChange, onChange, onRemoved }: 
   const { data: me } = useMe();
   const unpublish = useUnpublish(vmid);
   const [isAsking, setAsking] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const keep = () => {
+    setAsking(false);
+    button.current?.focus();
+  };
+  const tell = tellProblem(`Port ${exposure.port} is still published`);
   const act = () =>
     unpublish.mutate(exposure.id, {
       onSuccess: onRemoved,
-      onError: tellProblem(`Port ${exposure.port} is still published`),
+      // What somebody else has taken back is as gone.
+      onError: (error) => (asApiError(error).status === 404 ? onRemoved() : tell(error)),
       onSettled: () => setAsking(false),
     });
   return (
@@ -46,9 +54,9 @@ export function ExposureRow({ vmid, exposure, mayChange, onChange, onRemoved }: 
       {mayChange && !exposure.addon && (
         <Group gap={6} className={classes["acts"] ?? ""}>
           {!isAsking && <Button size="compact-sm" variant="subtle" aria-label={`Change port ${exposure.port}`} onClick={onChange}>Change</Button>}
-          {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}
+          {isAsking && <Button size="compact-sm" variant="default" onClick={keep}>Keep</Button>}
           <Button
-            size="compact-sm" variant={isAsking ? "filled" : "subtle"} color="red" {...(isAsking ? {} : { c: "red" })} loading={unpublish.isPending}
+            ref={button} size="compact-sm" variant={isAsking ? "filled" : "subtle"} color="red" {...(isAsking ? {} : { c: "red" })} loading={unpublish.isPending}
             aria-label={isAsking ? `Really remove port ${exposure.port}` : `Remove port ${exposure.port}`} onClick={isAsking ? act : () => setAsking(true)}
           >
             {isAsking ? "Really remove" : "Remove"}

@@ -32,6 +32,8 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
         <PublishForm
           key={editing?.id ?? chosen?.port ?? "new"} vmid={status.vmid} published={exposures?.map((exposure) => exposure.port) ?? []} editing={editing} chosen={chosen}
           onDone={() => {
+            // The form begins anew, and whatever had the focus in it is gone.
+            if (editing ?? chosen) title.current?.focus();
             setEditing(null);
             setChosen(null);
           }}

@@ -2,9 +2,13 @@
 import { Button, Group, Paper, Select, Stack, Text, TextInput, Title } from "@mantine/core";
 import { type SyntheticEvent, useEffect, useRef, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { Exposure, ListeningPort } from "../api/types";
+import { serverNow } from "../layout/clock";
+import { LiveRegion } from "../layout/LiveRegion";
 import { Problem } from "../layout/Problem";
-import { describeVisibility, EXPIRIES, KEEP, KINDS, type Kind, secondsOf, VISIBILITIES, type Visibility } from "./access";
+import { useMe } from "../session/session";
+import { describeVisibility, EXPIRIES, KEEP, KINDS, type Kind, secondsOf, tellTaken, VISIBILITIES, type Visibility } from "./access";
 import classes from "./exposures.module.css";
 import { schemeOf } from "./listening";
 import { parsePort } from "./port";
@@ -21,6 +25,7 @@ interface Props {
 }
 
 export function PublishForm({ vmid, published, editing, chosen, onDone }: Props) {
+  const { data: me } = useMe();
   const publish = usePublish(vmid);
   const [text, setText] = useState(String(editing?.port ?? chosen?.port ?? ""));
   const [visibility, setVisibility] = useState<Visibility>(editing?.visibility ?? "private");
@@ -35,25 +40,28 @@ export function PublishForm({ vmid, published, editing, chosen, onDone }: Props)
   }, [isAsked]);
   const refused = publish.error ? splitByField(asApiError(publish.error), ["port", "visibility", "kind", "expiresInS"]) : null;
   const change = (act: () => void) => {
-    publish.reset();
+    forgetOutcome(publish);
     setProblem(null);
     act();
   };
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
+    if (publish.isPending) return;
     const parsed = parsePort(text, editing ? [] : published);
     if ("problem" in parsed) {
       setProblem(parsed.problem);
       return;
     }
-    const expiresInS = secondsOf(expiry, editing?.expiresAt ?? null, Date.now());
+    const expiresInS = secondsOf(expiry, editing?.expiresAt ?? null, serverNow());
     publish.mutate({ port: parsed.port, visibility, kind, expiresInS }, {
       onSuccess: () => {
-        setText("");
+        // Another one may have been typed since.
+        setText((now) => (now === text ? "" : now));
         onDone();
       },
     });
   };
+  const taken = tellTaken(editing, visibility, me?.user.id);
   const title = editing ? `Change port ${editing.port}` : chosen ? `Publish port ${chosen.port}` : "Publish a port";
   const ends = EXPIRIES.map(({ value, label }) => ({ value, label }));
   return (
@@ -85,6 +93,7 @@ export function PublishForm({ vmid, published, editing, chosen, onDone }: Props)
         <Text size="sm" c="dimmed">
           {describeVisibility(visibility)}{editing && " Whoever is connected now has to connect again."}
         </Text>
+        <LiveRegion>{taken && <Text size="sm" c="orange" data-testid="taken">{taken}</Text>}</LiveRegion>
         <Group gap="sm">
           <Button ref={button} type="submit" loading={publish.isPending}>{editing ? "Save" : "Publish"}</Button>
           {isAsked && <Button variant="default" onClick={onDone}>Cancel</Button>}

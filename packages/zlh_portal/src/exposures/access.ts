@@ -44,6 +44,12 @@ export function describeViewers(exposure: Pick<Exposure, "visibility" | "publish
   }
 }
 
+/** Say what a change takes from whom: a private port is that of whoever has published or changed it last. Null where nobody loses it. */
+export function tellTaken(editing: Pick<Exposure, "visibility" | "publishedBy"> | null, wanted: Visibility, myId: string | undefined): string | null {
+  if (editing?.visibility !== "private" || editing.publishedBy === null || editing.publishedBy === myId || wanted !== "private") return null;
+  return "Somebody else has published it for themselves. It becomes yours with this, and opens for them no more.";
+}
+
 /** Return the seconds to ask for; what is kept ends when it would have ended, and no sooner than the API takes. */
 export function secondsOf(choice: string, endsAt: string | null, now: number): number | null {
   if (choice !== KEEP) return EXPIRIES.find(({ value }) => value === choice)?.seconds ?? null;

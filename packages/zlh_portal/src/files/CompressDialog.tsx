@@ -2,6 +2,7 @@
 import { Checkbox, SegmentedControl, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { asApiError } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import { isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
 import { archiveFiles, type Place } from "./calls";
@@ -41,7 +42,7 @@ export function CompressDialog({ place, folder, entries, onDone, onClose }: Prop
         <Text size="xs" c="dimmed">{FORMATS.find(({ value }) => value === format)?.about}</Text>
       </Stack>
       <TextInput label="Name" data-autofocus autoComplete="off" spellCheck={false} value={stem} error={problem} rightSectionWidth={74} rightSection={<Text size="sm" c="dimmed">.{format}</Text>} onChange={(event) => {
-        change.reset();
+        forgetOutcome(change);
         setStem(event.currentTarget.value);
       }} />
       {(replace || (change.error !== null && asApiError(change.error).code === "file_exists")) && <Checkbox label="Replace the one that is there" checked={replace} onChange={(event) => setReplace(event.currentTarget.checked)} />}

@@ -1,6 +1,7 @@
 /** Asks for a name: of something new, or another one for what is there. */
 import { TextInput } from "@mantine/core";
 import { useState } from "react";
+import { forgetOutcome } from "../api/query";
 import { isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
 import { makeFolder, moveFile, type Place, putContent } from "./calls";
@@ -45,7 +46,7 @@ export function NameDialog({ place, folder, kind, name = "", onDone, onClose }: 
         // The ending most often stays; who comes back to what they typed finds it as it was.
         onFocus={(event) => kind === "rename" && !isTouched && event.currentTarget.setSelectionRange(0, splitEnding(name)[0].length)}
         onChange={(event) => {
-          change.reset();
+          forgetOutcome(change);
           setTouched(true);
           setTyped(event.currentTarget.value);
         }}

@@ -2,6 +2,7 @@
 import { Button, Group, ScrollArea, Select, Skeleton, Stack, Text, TextInput } from "@mantine/core";
 import { useState } from "react";
 import { asApiError } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import { Said } from "../layout/Said";
 import { isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
@@ -55,19 +56,19 @@ export function PlaceDialog({ place, folder, kind, entries, onDone, onClose }: P
       <TextInput
         label={label} data-autofocus autoComplete="off" spellCheck={false} value={typed} error={problem} description={kind === "extract" ? "It is made where it is not there." : null}
         onChange={(event) => {
-          change.reset();
+          forgetOutcome(change);
           setTyped(event.currentTarget.value);
         }}
       />
       <FolderPicker place={place} path={target === null ? folder : kind === "move" ? target : parentOf(target)} onPick={(path) => {
-        change.reset();
+        forgetOutcome(change);
         setTyped(`/${kind === "move" ? path : joinPath(path, lastOf(typed))}`);
       }} />
       {(kind !== "move" || (change.error && asApiError(change.error).code === "file_exists")) && (
         <Select
           label="Names that are taken" allowDeselect={false} value={overwrite} data={kind === "move" ? OVERWRITES.filter(({ value }) => value !== "skip") : OVERWRITES}
           onChange={(value) => {
-            change.reset();
+            forgetOutcome(change);
             setOverwrite(value ?? "refuse");
           }}
         />

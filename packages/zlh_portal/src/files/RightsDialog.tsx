@@ -4,6 +4,7 @@ import { useState } from "react";
 import { isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
 import { changeMode, type Place } from "./calls";
+import { forgetOutcome } from "../api/query";
 import type { FileEntry } from "../api/types";
 import classes from "./files.module.css";
 import { showName } from "./names";
@@ -24,7 +25,7 @@ export function RightsDialog({ place, folder, entry, onDone, onClose }: Props) {
   const change = useChange(place.vmid, (wanted: string) => changeMode(place, joinPath(folder, entry.name), wanted));
   const isMode = /^[0-7]{3,4}$/.test(mode);
   const turn = (to: string) => {
-    change.reset();
+    forgetOutcome(change);
     setMode(to);
   };
   return (

@@ -1,6 +1,7 @@
 /** A window over the page, shown for as long as it is there; the focus goes back to what had it before. */
 import { Modal as LibraryModal, type ModalProps } from "@mantine/core";
 import { useLayoutEffect } from "react";
+import { isFocusFree } from "./focus";
 
 export function Modal(props: ModalProps) {
   useFocusReturn();
@@ -14,8 +15,7 @@ function useFocusReturn(): void {
     return () => {
       // Only once the window is gone, and where nothing else has taken the focus by then.
       setTimeout(() => {
-        const isFree = document.activeElement === null || document.activeElement === document.body;
-        if (isFree && before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
+        if (isFocusFree() && before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
       }, 0);
     };
   }, []);

@@ -24,12 +24,13 @@ const HIDDEN_FOR_MS = 20_000;
 /** Listen until the returned function is called. */
 export function listen(listener: Listener): () => void {
   let source: EventSource | null = null;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let reopening: ReturnType<typeof setTimeout> | undefined;
+  let hiding: ReturnType<typeof setTimeout> | undefined;
   let heardAt = Date.now();
   const hear = () => (heardAt = Date.now());
 
   const open = () => {
-    clearTimeout(timer);
+    clearTimeout(reopening);
     if (source) return;
     source = new EventSource("/api/events");
     hear();
@@ -41,7 +42,10 @@ export function listen(listener: Listener): () => void {
     source.onerror = () => {
       listener.onLost();
       // A refused stream is closed for good by the browser; a broken one it opens again by itself.
-      if (source?.readyState === EventSource.CLOSED) close(REOPEN_MS);
+      if (source?.readyState !== EventSource.CLOSED) return;
+      close();
+      // One that nobody looks at waits until somebody does.
+      if (!document.hidden) reopening = setTimeout(open, REOPEN_MS);
     };
     source.addEventListener("container", ({ data }: MessageEvent<string>) => {
       const status = parseEvent(data);
@@ -60,19 +64,18 @@ export function listen(listener: Listener): () => void {
       if (event && entry) listener.onEntry(event.vmid, entry);
     });
   };
-  const close = (reopenMs?: number) => {
+  const close = () => {
     source?.close();
     source = null;
-    clearTimeout(timer);
-    if (reopenMs !== undefined) timer = setTimeout(open, reopenMs);
+    clearTimeout(reopening);
   };
   const onVisibility = () => {
-    clearTimeout(timer);
+    clearTimeout(hiding);
     if (!document.hidden) {
       open();
       return;
     }
-    timer = setTimeout(() => {
+    hiding = setTimeout(() => {
       close();
       listener.onLost();
     }, HIDDEN_FOR_MS);
@@ -91,10 +94,13 @@ export function listen(listener: Listener): () => void {
   const sleepless = onWake(openAnew);
   document.addEventListener("visibilitychange", onVisibility);
   open();
+  // It may have been opened in the background.
+  onVisibility();
   return () => {
     document.removeEventListener("visibilitychange", onVisibility);
     clearInterval(watchdog);
     sleepless();
+    clearTimeout(hiding);
     close();
   };
 }

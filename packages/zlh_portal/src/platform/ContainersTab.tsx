@@ -39,7 +39,7 @@ export function ContainersTab() {
   const found = sortContainers(filterContainers(ofOne, group, text), order, names);
   return (
     <Stack gap="md">
-      {query.error && <Problem error={query.error} title={query.data ? "What is shown may be old" : "The containers cannot be listed"} onRetry={() => void query.refetch()} />}
+      {query.error && <Problem error={query.error} title={query.data ? isPartial ? "The rest of the containers cannot be listed" : "What is shown may be old" : "The containers cannot be listed"} onRetry={() => void query.refetch()} />}
       {query.data && (
         <>
           <Group gap="sm">

@@ -4,6 +4,7 @@ import { useDisclosure } from "@mantine/hooks";
 import { type SyntheticEvent, useId, useState } from "react";
 import { Link, useNavigate } from "react-router";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { Customer } from "../api/types";
 import { QuotaBars } from "../customers/QuotaBars";
 import { useCreateCustomer, useCustomers, useUsage } from "../customers/queries";
@@ -93,7 +94,7 @@ function CreateModal({ onClose }: { onClose: () => void }) {
           <TextInput
             label="Name" data-autofocus autoComplete="off" maxLength={64} value={name} error={refused ? (refused.fields["name"] ?? refused.rest) : undefined}
             onChange={(event) => {
-              create.reset();
+              forgetOutcome(create);
               setName(event.currentTarget.value);
             }}
           />

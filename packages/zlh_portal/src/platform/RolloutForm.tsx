@@ -2,6 +2,7 @@
 import { Button, Group, NativeSelect, NumberInput, Stack, Text, TextInput } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { FleetAgents } from "../api/types";
 import { KeyRing } from "../containers/idempotency";
 import { Modal } from "../layout/Modal";
@@ -20,7 +21,7 @@ export function RolloutForm({ agents, onClose }: { agents: FleetAgents; onClose:
   const canaries = parseVmids(first);
   const refused = start.error ? splitByField(asApiError(start.error), ["version", "canaries", "soakMinutes"]) : null;
   const change = <T,>(set: (value: T) => void) => (value: T) => {
-    start.reset();
+    forgetOutcome(start);
     set(value);
   };
   const submit = (event: SyntheticEvent) => {

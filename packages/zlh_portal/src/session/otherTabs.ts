@@ -5,16 +5,16 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { ME } from "../api/query";
 
-const CHANNEL = "zlh-session";
+// A page hears nothing of what it says itself, as long as it says and hears it through the same channel.
+let channel: BroadcastChannel | null = null;
+const openChannel = () => (channel ??= new BroadcastChannel("zlh-session"));
 
 /** Have every other tab ask anew who is signed in. */
 export function tellOtherTabs(): void {
-  const channel = new BroadcastChannel(CHANNEL);
-  channel.postMessage(null);
-  channel.close();
+  openChannel().postMessage(null);
 }
 
 /** Ask anew who is signed in whenever another tab says so, for as long as the page is there. */
 export function followOtherTabs(queries: QueryClient): void {
-  new BroadcastChannel(CHANNEL).onmessage = () => void queries.refetchQueries({ queryKey: ME });
+  openChannel().onmessage = () => void queries.refetchQueries({ queryKey: ME });
 }

@@ -3,7 +3,7 @@ import type { CustomerRole, Me, Permission } from "../api/types";
 
 export const VIEWER: Permission[] = ["containers:view", "customer:view", "account:manage"];
 export const MEMBER: Permission[] = [...VIEWER, "containers:power", "containers:change", "consoles:use"];
-export const OWNER: Permission[] = [...MEMBER, "customer:manage", "audit-log:view"];
+const OWNER: Permission[] = [...MEMBER, "customer:manage", "audit-log:view"];
 export const EVERYTHING: Permission[] = [...OWNER, "platform:view", "platform:manage"];
 
 export function sampleCustomer(more: Partial<CustomerRole> = {}): CustomerRole {

@@ -2,21 +2,23 @@
 import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { client, take } from "../api/client";
-import { endsSession, ME, noteEnd } from "../api/query";
+import { askAgainMs, endsSession, ME, noteEnd } from "../api/query";
 import { currentStanding, tell } from "../api/standing";
 import type { ContainerStatus, Me, Permission } from "../api/types";
 import { forgetOthers } from "../files/uploads/remembered";
 import { tellOtherTabs } from "./otherTabs";
 import { type Rights, rightsOn, whyNot } from "./permissions";
 
+const ASK_MS = 60_000;
+
 export function useMe() {
   const queries = useQueryClient();
-  return useQuery({
+  return useQuery<Me | null>({
     queryKey: ME,
     // A role may change at any time, and a session end; a refusal and the live stream have it asked for at once.
     staleTime: 20_000,
-    refetchInterval: 60_000,
-    queryFn: async ({ signal }): Promise<Me | null> => {
+    refetchInterval: ({ state }) => (state.data === undefined ? askAgainMs(state, ASK_MS) : ASK_MS),
+    queryFn: async ({ signal }) => {
       try {
         const me = await take(client.GET("/api/me", { signal }));
         // They have come back in another tab, or somebody else has.
