@@ -1,7 +1,7 @@
 /** When what stands on a page is asked for anew: as often as its room wants, sooner while it fails, and at once where something of it was seen to move. */
 import { type QueryKey, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef } from "react";
-import { healDelayMs } from "./query";
+import { askAgainMs } from "./query";
 
 interface Asked {
   state: { error: Error | null; errorUpdateCount: number };
@@ -9,7 +9,7 @@ interface Asked {
 
 /** Return the interval of a query that is asked every `ms`: a failure that may heal is not shown for so long. */
 export function every(ms: number) {
-  return ({ state: { error, errorUpdateCount } }: Asked): number => Math.min(ms, healDelayMs(error, errorUpdateCount) || ms);
+  return ({ state }: Asked): number => askAgainMs(state, ms);
 }
 
 /**

@@ -2,6 +2,7 @@
 import { Box, Button, Group, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { ContainerStatus, GameDetail } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
@@ -54,7 +55,7 @@ function SettingsForm({ status, game, onSaved }: { status: ContainerStatus; game
       <VariableFields
         variables={variables} values={values} isReadOnly={!mayChange} errors={{ ...errorsOfVariables(names, refused?.fields ?? {}), ...complaints }}
         onChange={(name, value) => {
-          patch.reset();
+          forgetOutcome(patch);
           setValues((before) => ({ ...before, [name]: value }));
         }}
       />

@@ -1,6 +1,7 @@
 /** What a wish for mods comes to, shown before it is done; of a single mod, the version is chosen here. */
 import { Alert, Button, Group, List, Loader, Stack, Text } from "@mantine/core";
 import { useState } from "react";
+import { forgetOutcome } from "../api/query";
 import type { ChangeProgress, ModSeen, PlanMods, PlanProblem } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { formatBytes } from "../layout/words";
@@ -35,7 +36,7 @@ export function PlanModal({ vmid, asked, onBegun, onClose }: Props) {
   return (
     <Modal opened onClose={onClose} title={asked.title} centered styles={{ title: { overflowWrap: "anywhere" } }}>
       <Stack>
-        {"project" in asked && <VersionChoice vmid={vmid} project={asked.project} installed={there?.versionId ?? null} value={choice} onChange={(next) => { apply.reset(); setChoice(next); }} />}
+        {"project" in asked && <VersionChoice vmid={vmid} project={asked.project} installed={there?.versionId ?? null} value={choice} onChange={(next) => { forgetOutcome(apply); setChoice(next); }} />}
         {plan.isPending && <Group gap="xs" role="status"><Loader size="xs" /><Text size="sm">Finding out what it takes…</Text></Group>}
         {plan.error && <Problem error={plan.error} title="No plan can be made" onRetry={() => void plan.refetch()} />}
         {apply.error && <Problem error={apply.error} title="It was not begun" onRetry={planAnew} />}

@@ -3,6 +3,7 @@ import { Alert, Button, Group, Stack, Text, TextInput } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import { CommandField } from "./CommandField";
 import { ADVANCED, placeRefusal, readDraft, type Draft, type Field, type FormFields, type Problems } from "./draft";
 import { EnvironmentFields } from "./EnvironmentFields";
@@ -29,7 +30,7 @@ export function ProcessForm({ vmid, draft: first, isNew, taken, onClose }: Props
   const refused = put.error ? placeRefusal(asApiError(put.error)) : null;
   const problems: Problems = { ...(wasTried ? own : {}), ...refused?.problems };
   const change = (more: Partial<Draft>) => {
-    put.reset();
+    forgetOutcome(put);
     setDraft((current) => ({ ...current, ...more }));
   };
   const openWhereHidden = (found: Problems) => {

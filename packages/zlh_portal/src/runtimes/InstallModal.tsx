@@ -2,6 +2,7 @@
 import { Alert, Button, Checkbox, Group, Skeleton, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import { asApiError } from "../api/problem";
+import { forgetOutcome } from "../api/query";
 import type { ContainerStatus, RuntimeOffer } from "../api/types";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { useRuntimeOffers } from "../catalog/queries";
@@ -48,7 +49,7 @@ function InstallForm({ status, groups, offers, onClose }: Props & { offers: read
     <form aria-label="Install a runtime" onSubmit={(event) => { event.preventDefault(); submit(); }}>
       <Stack>
         {install.error && <Problem error={install.error} title={asApiError(install.error).code === "runtime_limit" ? "There is no room for another version" : "It was not installed"} />}
-        <RuntimePicker offers={offers} value={choice} errors={{ version: isThere ? "It is installed already." : undefined }} onChange={(next) => { install.reset(); setChoice(next); }} />
+        <RuntimePicker offers={offers} value={choice} errors={{ version: isThere ? "It is installed already." : undefined }} onChange={(next) => { forgetOutcome(install); setChoice(next); }} />
         {current ? (
           <Checkbox
             label={`Make it the default instead of ${isolateOdd(current.version)}`} description="Otherwise it stands beside the default, reached by its own path."
