@@ -1,6 +1,7 @@
 /** A button that says why it cannot be used: it keeps the focus and shows the reason, where a disabled one is mute. */
 import { Button, type ButtonProps, Tooltip } from "@mantine/core";
 import { type ReactNode, type RefObject, useLayoutEffect, useRef } from "react";
+import { isFocusFree } from "./focus";
 
 interface Props extends ButtonProps {
   /** Why not; null where it can be used. */
@@ -28,7 +29,7 @@ export function ActionButton({ reason, onClick, children, loading = false, ...bu
 function useKeptFocus(ref: RefObject<HTMLButtonElement | null>, isLoading: boolean): void {
   const hadFocus = useRef(false);
   useLayoutEffect(() => {
-    if (!isLoading && hadFocus.current && document.activeElement === document.body) ref.current?.focus();
+    if (!isLoading && hadFocus.current && isFocusFree()) ref.current?.focus();
     hadFocus.current = isLoading && document.activeElement === ref.current;
   }, [ref, isLoading]);
 }

@@ -1,6 +1,6 @@
 /** Feeds the live stream into the cache, and tells whether it flows. */
 import { type QueryKey, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { ME } from "../api/query";
 import { probeDelayMs, useStanding } from "../api/standing";
 import { checkVersion } from "../api/version";
@@ -11,6 +11,8 @@ import { ROLLOUTS } from "../platform/keys";
 import { type Liveness, LiveContext } from "./liveness";
 import { OF_ALL, OF_CATALOG } from "./stale";
 import { listen } from "./stream";
+
+const HEAL_PAUSE_MS = 10_000;
 
 export function LiveProvider({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
@@ -58,9 +60,16 @@ function useHealing(): void {
     const timer = setTimeout(() => void queries.refetchQueries({ queryKey: ME }), probeDelayMs(failures));
     return () => clearTimeout(timer);
   }, [queries, failures]);
+  const healedAtMs = useRef(-Infinity);
   useEffect(() => {
-    if (isCutOff) return () => void queries.invalidateQueries();
-    return undefined;
+    if (!isCutOff) return undefined;
+    return () => {
+      const nowMs = performance.now();
+      // Where one address alone leads nowhere, each answer from another would have all of it asked for once more, without end.
+      if (nowMs - healedAtMs.current < HEAL_PAUSE_MS) return;
+      healedAtMs.current = nowMs;
+      void queries.invalidateQueries();
+    };
   }, [queries, isCutOff]);
   useEffect(() => onWake(() => void queries.invalidateQueries()), [queries]);
 }
