@@ -21,6 +21,7 @@ from zlh_agent.mods.service import ModService
 from zlh_agent.web.server import build_application
 from zlh_api.agents import appetite_rules
 from zlh_api.circuit import Circuit
+from zlh_api.mods import service
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import Modrinth, ModrinthSetting
 
@@ -86,6 +87,23 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[Site]:
     await client_of_modrinth.close()
     await serving.close()
     await hosting.close()
+
+
+@pytest.mark.parametrize(("most", "pages"), [(10_000, 3), (20, 2)])
+async def test_what_is_found_is_paged_as_far_as_anybody_may(
+    site: Site, monkeypatch: pytest.MonkeyPatch, most: int, pages: int
+) -> None:
+    """Each is met once; no page offers a next one that would be refused."""
+    monkeypatch.setattr(service, "MAX_SEARCH_OFFSET", most)
+    for number in range(45):
+        site.modrinth.add_version(f"a{number:02}", 1)
+    met, after, asked = [], "0", 0
+    while after is not None:
+        found = await site.ask("GET", f"/search?query=a&after={after}")
+        met += [hit["projectId"] for hit in found["items"]]
+        after, asked = found.get("next"), asked + 1
+    assert asked == pages
+    assert met == [f"a{number:02}" for number in range(min(45, 20 * pages))]
 
 
 async def test_mods_are_planned_installed_switched_and_removed(site: Site) -> None:

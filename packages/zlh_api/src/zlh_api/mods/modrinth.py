@@ -34,6 +34,8 @@ MAX_CONNECTIONS = 4
 # Answers of more bytes are taken apart in a thread.
 SMALL_ANSWER_BYTES = 64 * 1024
 SEARCH_LIMIT = 20
+# How far into what was found anybody may page; who has not found it by then looks for other words.
+MAX_SEARCH_OFFSET = 10_000
 Result = TypeVar("Result")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zlh_api.agents.routes import REFUSED_BY_AGENT
 from zlh_api.drivers.port import SystemAway
+from zlh_api.mods.modrinth import MAX_SEARCH_OFFSET
 from zlh_api.mods.refusals import ModProjectUnknown, ModrinthRefused, ModsImpossible, ModsNotConfigured, ModsTooWide
 from zlh_api.mods.service import ModService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
@@ -38,7 +39,7 @@ EVERY = "/api/game/{vmid}/mods"
 # What people do to all of them has its own place there.
 ONE = f"{EVERY}/{{project:(?!(?:changes|identify|plan|rollback|search|verify)(?:/|$))[^/]+}}"
 QUERY = short_text("query", "Words to look for; left out, what is used most.", max_chars=200)
-OFFSET = whole_number("after", "What `next` of the page before has said.", low=0, high=10_000, default=0)
+OFFSET = whole_number("after", "What `next` of the page before has said.", low=0, high=MAX_SEARCH_OFFSET, default=0)
 
 _ASKED = (*REFUSED_BY_AGENT, ModsNotOffered)
 _LOOKED_UP = (ModsNotOffered, ModsNotConfigured, ModrinthRefused, SystemAway)

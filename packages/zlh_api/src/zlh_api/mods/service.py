@@ -17,7 +17,7 @@ from zlh_api.containers.model import Container
 from zlh_api.mods.fitting_rules import list_fitting
 from zlh_api.mods.identifying_rules import find_unknown_digests, render_adoption, render_identified
 from zlh_api.mods.model import Target
-from zlh_api.mods.modrinth import SEARCH_LIMIT, Modrinth
+from zlh_api.mods.modrinth import MAX_SEARCH_OFFSET, SEARCH_LIMIT, Modrinth
 from zlh_api.mods.plan_rules import render_acts, render_offered, render_plan
 from zlh_api.mods.planning import plan
 from zlh_api.mods.refusals import ModProjectUnknown, ModsImpossible, ModsNotConfigured
@@ -87,7 +87,8 @@ class ModService:
         installed = frozenset(seen.entry.file.project_id for seen in report.mods)
         found, total = await modrinth.search(text, target, offset=offset, installed=installed)
         after = offset + SEARCH_LIMIT
-        return FoundMods(items=found, total=total, next=str(after) if found and after < total else UNSET)
+        has_more = bool(found) and after < min(total, MAX_SEARCH_OFFSET + 1)
+        return FoundMods(items=found, total=total, next=str(after) if has_more else UNSET)
 
     async def find_versions(self, container: Container, project: str) -> OfferedVersions:
         """Return the versions of a project that fit the server; raise ModProjectUnknown."""
