@@ -1,22 +1,24 @@
 /** Everything that can be installed, as the signed catalog says it. */
 import { Alert, Badge, Button, Code, Group, Paper, Skeleton, Stack, Text, TextInput, Title, Tooltip } from "@mantine/core";
 import type { ReactNode } from "react";
-import { Link, useSearchParams } from "react-router";
+import { Link } from "react-router";
 import type { RuntimeOffer, RuntimeVersionOffer, TemplateOffer } from "../api/types";
+import { useParameters } from "../layout/address";
 import { CopyButton } from "../layout/CopyButton";
 import { SearchIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
 import { Said } from "../layout/Said";
 import { TimeAgo } from "../layout/TimeAgo";
 import { usePageTitle } from "../layout/title";
+import { useFilterText } from "../layout/useFilterText";
 import classes from "./catalog.module.css";
 import { describeGame, namePlatform, searchOffers, tellSize } from "./facts";
 import { useAddonCatalog, useCatalogSummary, useRuntimeCatalog, useTemplateCatalog } from "./queries";
 
 export function CatalogPage() {
   usePageTitle("Catalog");
-  const [parameters, setParameters] = useSearchParams();
-  const search = parameters.get("q") ?? "";
+  const { parameters, set } = useParameters();
+  const [search, setSearch] = useFilterText(parameters.get("q") ?? "");
   const runtimes = useRuntimeCatalog();
   const addons = useAddonCatalog();
   const templates = useTemplateCatalog();
@@ -36,7 +38,11 @@ export function CatalogPage() {
       )}
       <TextInput
         aria-label="Search the catalog" placeholder="Name, version, edition, licence…" type="search" leftSection={<SearchIcon />} maw={420}
-        value={search} onChange={(event) => setParameters(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })}
+        value={search}
+        onChange={(event) => {
+          setSearch(event.currentTarget.value);
+          set("q", event.currentTarget.value);
+        }}
       />
       <Section title="Runtimes" query={{ ...runtimes, data: runtimes.data?.runtimes }} search={search} empty="No runtime is offered, so no dev environment can be created. Whoever runs this installation publishes them with zlh-api artifacts build and publish.">
         {(offer) => <OfferCard key={offer.name} offer={offer} isRuntime />}

@@ -10,12 +10,12 @@ import { lazily } from "../layout/lazily";
 import { LiveRegion } from "../layout/LiveRegion";
 import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
+import { useFilterText } from "../layout/useFilterText";
 import { useMe } from "../session/session";
 import { ContainerRows } from "./ContainerRows";
 import { EmptyList } from "./EmptyList";
 import { filterContainers, ofCustomer, readGroup } from "./filter";
 import { useContainers, useIsPartial } from "./queries";
-import { useFilterText } from "./useFilterText";
 import { whyNoCreation } from "./whyNoCreation";
 
 // What a drop-down takes is much, and the list is there before it.

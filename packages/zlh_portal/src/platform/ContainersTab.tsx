@@ -1,17 +1,17 @@
 /** Containers of everybody, in a table that can be filtered and put in order; what is chosen is kept in the address. */
 import { Button, Group, Paper, Skeleton, Stack, Table, Text, TextInput, UnstyledButton } from "@mantine/core";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useLayoutEffect, useRef, useState } from "react";
+import { useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Link } from "react-router";
 import type { ContainerStatus } from "../api/types";
 import { CustomerFilter } from "../containers/CustomerFilter";
 import { filterContainers, ofCustomer, readGroup } from "../containers/filter";
 import { GroupFilter } from "../containers/GroupFilter";
 import { useContainers, useIsPartial } from "../containers/queries";
-import { useFilterText } from "../containers/useFilterText";
 import { ConnectionBadge, StateBadge } from "../containers/StateBadge";
 import { useCustomerNames } from "../customers/useCustomerNames";
 import { useParameters } from "../layout/address";
+import { useFilterText } from "../layout/useFilterText";
 import { SearchIcon } from "../layout/icons";
 import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
@@ -31,12 +31,15 @@ export function ContainersTab() {
   const { parameters, set, clear } = useParameters();
   const isPartial = useIsPartial();
   const [text, setText] = useFilterText(parameters.get("q") ?? "");
-  if (query.isPending) return <Stack gap="xs" role="status" aria-label="Loading the containers"><Skeleton h={36} /><Skeleton h={240} /></Stack>;
+  // Thousands of rows are looked for while one types on.
+  const words = useDeferredValue(text);
   const customer = parameters.get("customer");
   const group = readGroup(parameters.get("state"));
-  const order = readOrder(parameters.get("sort"));
-  const ofOne = ofCustomer(query.data ?? [], customer);
-  const found = sortContainers(filterContainers(ofOne, group, text), order, names);
+  const sort = parameters.get("sort");
+  const order = useMemo(() => readOrder(sort), [sort]);
+  const ofOne = useMemo(() => ofCustomer(query.data ?? [], customer), [query.data, customer]);
+  const found = useMemo(() => sortContainers(filterContainers(ofOne, group, words), order, names), [ofOne, group, words, order, names]);
+  if (query.isPending) return <Stack gap="xs" role="status" aria-label="Loading the containers"><Skeleton h={36} /><Skeleton h={240} /></Stack>;
   return (
     <Stack gap="md">
       {query.error && <Problem error={query.error} title={query.data ? isPartial ? "The rest of the containers cannot be listed" : "What is shown may be old" : "The containers cannot be listed"} onRetry={() => void query.refetch()} />}

@@ -1,9 +1,9 @@
 /** A search that is asked of the API once one stops typing; it is kept in the address. */
 import { TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
-import { useState } from "react";
 import { useSearchParams } from "react-router";
 import { SearchIcon } from "../layout/icons";
+import { useFilterText } from "../layout/useFilterText";
 
 const PAUSE_MS = 250;
 const MOST_CHARS = 100;
@@ -15,7 +15,7 @@ export function useSearch(): string {
 
 export function SearchField({ label }: { label: string }) {
   const [parameters, setParameters] = useSearchParams();
-  const [text, setText] = useState(parameters.get("q") ?? "");
+  const [text, setText] = useFilterText(parameters.get("q") ?? "");
   const search = useDebouncedCallback((q: string) => setParameters(q ? { q } : {}, { replace: true }), PAUSE_MS);
   return (
     <TextInput
