@@ -102,22 +102,23 @@ function Leave({ customer }: { customer: Customer }) {
   const [isAsking, setAsking] = useState(false);
   const name = isolate(customer.name);
   const act = () =>
-    leave.mutate(undefined, {
-      onSuccess: () => {
+    // The page may be gone before all of it has settled, since nothing of this customer is theirs any more, and callbacks would go with it.
+    leave.mutateAsync().then(
+      () => {
         tellDone(`You no longer belong to ${name}.`);
         void navigate("/customers");
       },
-      onError: (error) => {
+      (error: unknown) => {
         tellProblem(`You still belong to ${name}`)(error);
         setAsking(false);
       },
-    });
+    );
   return (
     <>
       <Button size="xs" w={84} variant="subtle" color="red" c="red" onClick={() => setAsking(true)}>Leave</Button>
       {isAsking && (
         <ConfirmModal
-          title={`Leave ${name}?`} action="Leave" isPending={leave.isPending} onConfirm={act} onClose={() => setAsking(false)}
+          title={`Leave ${name}?`} action="Leave" isPending={leave.isPending} onConfirm={() => void act()} onClose={() => setAsking(false)}
           meaning="You lose all access to its containers at once. Only an owner can bring you back, by another invitation."
         />
       )}

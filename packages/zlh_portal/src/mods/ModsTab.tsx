@@ -15,7 +15,7 @@ import { Section } from "../layout/Section";
 import { tellProblem } from "../layout/tell";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
-import { Unheard } from "../layout/Unheard";
+import { Unheard } from "../containers/Unheard";
 import { formatBytes, isolateOdd } from "../layout/words";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";

@@ -7,7 +7,7 @@ import { NotFoundPage } from "../layout/NotFoundPage";
 import { PlusIcon } from "../layout/icons";
 import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
-import { Unheard } from "../layout/Unheard";
+import { Unheard } from "../containers/Unheard";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
 import { draftOf, knowsValues, newDraft, type Draft } from "./draft";

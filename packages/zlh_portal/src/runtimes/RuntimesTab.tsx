@@ -9,7 +9,7 @@ import { ActionButton } from "../layout/ActionButton";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { PlusIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
-import { Unheard } from "../layout/Unheard";
+import { Unheard } from "../containers/Unheard";
 import { formatBytes, isolateOdd } from "../layout/words";
 import { MayNot } from "../session/MayNot";
 import { useWhyNot } from "../session/session";

@@ -1,7 +1,7 @@
 /** Says that the agent of a container is not heard: nobody should take an old state for the present one. */
 import { Alert } from "@mantine/core";
 import type { ContainerStatus } from "../api/types";
-import { isGuestOff } from "../containers/states";
+import { isGuestOff } from "./states";
 
 interface Props {
   status: Pick<ContainerStatus, "lifecycle" | "connection">;
