@@ -41,9 +41,15 @@ if [ "$key" != - ]; then
     mv /etc/ssh/zlh_authorized_keys.new /etc/ssh/zlh_authorized_keys
     install -d -o root -g root -m 0755 /etc/ssh/sshd_config.d
     snippet=/etc/ssh/sshd_config.d/zlh.conf
-    [ ! -e "$snippet" ] || [ -e "$snippet.before" ] || cp -p "$snippet" "$snippet.before"
+    sshd=$(command -v sshd || echo /usr/sbin/sshd)
+    # A run that was cut off has left what it was trying, and beside it what was there before.
+    [ ! -e "$snippet.before" ] || mv "$snippet.before" "$snippet"
+    if [ -e "$snippet" ] && "$sshd" -t 2> /dev/null; then
+        cp -p "$snippet" "$snippet.before.new"
+        mv "$snippet.before.new" "$snippet.before"
+    fi
     sed "s|@ROOT@|$root|" "$here/sshd_zlh.conf" > "$snippet"
-    if ! "$(command -v sshd || echo /usr/sbin/sshd)" -t; then
+    if ! "$sshd" -t; then
         # It would not start again with it, and nobody could come in any more.
         if [ -e "$snippet.before" ]; then mv "$snippet.before" "$snippet"; else rm "$snippet"; fi
         echo "sshd refuses $snippet: it is as it was before" >&2

@@ -237,22 +237,54 @@ async def test_who_is_offline_is_told_when_back(fleet: Fleet) -> None:
     assert await fleet.states() == {"updated": 6}
 
 
+OFF = "update containers set guest = 'stopped', connection = 'offline', power = $2 where owner = $1 returning 1"
+
+
 async def test_who_is_switched_off_on_the_way_has_another_turn(fleet: Fleet) -> None:
     """However long it is off: that halts nothing, the canary included, and it is told again once it runs."""
     await run_fleet(fleet.world, 6)
     await fleet.start()
     await fleet.look()
     (canary,) = await fleet.world.fetch("select owner from rollout_members where state = 'updating'")
-    await fleet.world.fetch(
-        "update containers set guest = 'stopped', connection = 'offline' where owner = $1 returning 1", canary["owner"]
-    )
+    await fleet.world.fetch(OFF, canary["owner"], "off")
     await fleet.world.fetch("update rollout_members set silent_since = now() - interval '1 day' returning 1")
     await fleet.look_until(RolloutState.DONE)
     assert await fleet.states() == {"updated": 5, "waiting": 1}
-    await fleet.world.fetch("update containers set guest = 'running', connection = 'online' returning 1")
+    await fleet.world.fetch("update containers set guest = 'running', connection = 'online', power = 'on' returning 1")
     await fleet.look()
     await fleet.look()
     assert await fleet.states() == {"updated": 6}
+
+
+async def test_who_goes_down_by_itself_on_the_way_has_failed(fleet: Fleet) -> None:
+    """A version that takes its guest down is no version for others."""
+    await run_fleet(fleet.world, 6)
+    await fleet.start()
+    await fleet.look()
+    (canary,) = await fleet.world.fetch("select owner from rollout_members where state = 'updating'")
+    await fleet.world.fetch(OFF, canary["owner"], "on")
+    await fleet.look()
+    await fleet.world.fetch("update rollout_members set silent_since = now() - interval '1 day' returning 1")
+    await fleet.look()
+    assert (await fleet.newest()).state is RolloutState.HALTED
+
+
+async def test_who_is_switched_off_again_and_again_holds_up_nobody(fleet: Fleet) -> None:
+    """Its turn is behind all others then."""
+    await run_fleet(fleet.world, 40)
+    await fleet.start()
+    told = "select owner, wave from rollout_members where state = 'updating' and wave > 0 limit 1"
+    while not (found := await fleet.world.fetch(told)):
+        await fleet.look()
+    await fleet.world.fetch(OFF, found[0]["owner"], "off")
+    await fleet.look()
+    (row,) = await fleet.world.fetch(
+        "select m.state, m.wave, m.not_before, (select max(wave) from rollout_members) as last "
+        "from rollout_members m where owner = $1",
+        found[0]["owner"],
+    )
+    assert (row["state"], row["wave"], row["not_before"] is None) == ("waiting", row["last"], False)
+    assert row["wave"] > found[0]["wave"]
 
 
 async def test_an_api_that_was_away_takes_nobody_for_absent(fleet: Fleet) -> None:

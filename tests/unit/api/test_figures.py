@@ -42,7 +42,7 @@ def test_requests_are_counted_by_endpoint_and_class() -> None:
     figures = RequestFigures()
     for status in (200, 204, 404, 503):
         figures.note(LIST, status, 0.02)
-    for code in ("agent_unreachable", "agent_nonsense", "database_unavailable"):
+    for code in ("agent_unreachable", "container_not_up", "database_unavailable"):
         figures.note(LIST, 502, 0.02, code=code)
     figures.note(LIST, 404, 0.02, code="agent_version_unknown")
     figures.note(LIST, None, 3.0)

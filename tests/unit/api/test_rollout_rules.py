@@ -54,7 +54,7 @@ def candidate(vmid: int, *, is_online: bool = True, protocol: int = 10, fixed: s
 def sight(**fields: object) -> Sight:
     """Return an agent that is online, at rest and old."""
     seen = {
-        "is_up": True, "is_online": True, "is_busy": False, "version": OLD, "protocol": 10, "fixed_because": None,
+        "is_wanted": True, "is_online": True, "is_busy": False, "version": OLD, "protocol": 10, "fixed_because": None,
         "update": None,
     }  # fmt: skip
     return Sight(**{**seen, **fields})  # type: ignore[arg-type]
@@ -320,7 +320,7 @@ def test_who_does_not_come_back_has_failed() -> None:
 @pytest.mark.parametrize("is_online", [True, False])
 def test_who_is_switched_off_waits_again(is_online: bool) -> None:
     """Whatever its agent told last, and however long ago."""
-    seen = sight(is_up=False, is_online=is_online, update=update(AgentUpdateState.PROBATION))
+    seen = sight(is_wanted=False, is_online=is_online, update=update(AgentUpdateState.PROBATION))
     told = replace(TOLD, state=MemberState.PROVING, silent_since=NOW)
     assert judge_told(told, seen, NEW, now=NOW + 2 * PATIENCE) == Outcome(MemberState.WAITING)
 

@@ -19,9 +19,9 @@ def find_portal_problems(config: ApiConfig) -> list[str]:
         return []
     url = urlsplit(config.portal_url)
     host = url.hostname or ""
-    problems = []
     if not is_domain(host):
-        problems.append(f"portal_url {config.portal_url!r} has no host that the proxy could have a route for")
+        return [f"portal_url {config.portal_url!r} has no host that the proxy could have a route for"]
+    problems = []
     usual = {"http": 80, "https": 443}[url.scheme]
     origin = f"{url.scheme}://{host}" + (f":{url.port}" if url.port not in {None, usual} else "")
     if config.portal_url not in {origin, f"{origin}/"}:

@@ -51,8 +51,8 @@ class RolloutRow:
 class Sight:
     """What is seen of one container's agent; by a stranger's word, but for the first three."""
 
-    # The container runs, and is to go on.
-    is_up: bool
+    # The container is meant to run; one that went down by itself is.
+    is_wanted: bool
     is_online: bool
     # Something else goes on in the container that must not be disturbed.
     is_busy: bool

@@ -41,7 +41,7 @@ def judge_waiting(sight: Sight, wanted: str) -> Outcome | None:
 
 def judge_told(told: Told, sight: Sight, wanted: str, *, now: datetime) -> Outcome:
     """Return where a member stands that was told."""
-    if not sight.is_up:
+    if not sight.is_wanted:
         # Somebody has switched it off: that is no fault of the version, and it has its turn again once it runs.
         return Outcome(MemberState.WAITING)
     if not sight.is_online:

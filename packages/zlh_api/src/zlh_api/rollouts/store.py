@@ -50,6 +50,8 @@ _UPDATE = """
         'output', right(c.agent_status->'agent'->'update'->>'output', 4096)) end as update
 """
 _UP = "(c.guest = 'running' and c.deleting_at is null and not c.suspended and c.provisioned_at is not null)"
+# The guest of a game container is up whatever is wanted of its server.
+_WANTED = "((c.power = 'on' or c.game is not null) and not c.suspended and c.deleting_at is null)"
 _BUSY = """(c.restart_done < c.restart_wanted
     or c.agent_status->>'observedGeneration' is distinct from c.spec_generation::text)"""
 _READY = f"({_UP} and c.connection = 'online' and (m.not_before is null or m.not_before <= now()))"
@@ -91,20 +93,24 @@ from rollout_members m join containers c using (owner) join rollouts r on r.id =
 where m.rollout = $1 group by m.wave
 """
 _UNDER_WAY = f"""
-select {_FACTS}, {_UPDATE}, {_UP} as is_up, {_BUSY} as is_busy,
+select {_FACTS}, {_UPDATE}, {_WANTED} as is_wanted, {_BUSY} as is_busy,
     m.state, m.attempt, m.patient_from, m.silent_since, m.call_at
 from rollout_members m join containers c using (owner)
 where m.rollout = $1 and m.state in ('updating', 'proving') for no key update of m
 """
 _NEXT = f"""
-select {_FACTS}, {_UPDATE}, {_UP} as is_up, {_BUSY} as is_busy
+select {_FACTS}, {_UPDATE}, {_WANTED} as is_wanted, {_BUSY} as is_busy
 from rollout_members m join containers c using (owner)
 where m.rollout = $1 and m.state = 'waiting' and m.wave <= $2 and {_READY}
 order by m.wave, m.place limit $3 for no key update of m skip locked
 """
+# Whoever is switched off on the way has his turn behind all others: one who is again and again must hold up nobody.
 _SAVE = """
 update rollout_members set state = $3, code = $4, message = $5, exit_code = $6, output = $7, silent_since = $8,
     changed_at = case when state <> $3 then now() else changed_at end,
+    not_before = case when $3 = 'waiting' then now() else not_before end,
+    wave = case when $3 = 'waiting' and wave > 0
+        then (select max(wave) from rollout_members where rollout = $1) else wave end,
     call_at = case when $3 in ('updating', 'proving') then call_at end
 where rollout = $1 and owner = $2
 """
@@ -456,7 +462,7 @@ def _candidate(row: Any) -> Candidate:
 
 def _sight(row: Any) -> Sight:
     return Sight(
-        is_up=bool(row["is_up"]),
+        is_wanted=bool(row["is_wanted"]),
         is_online=bool(row["is_online"]),
         is_busy=bool(row["is_busy"]),
         version=row["version"] or "",

@@ -104,7 +104,7 @@ class LongCall:
     def renew(self, passed: Passed, asked: int) -> None:
         """Take a good judgement, as `answer` does, and say so where the caller has changed."""
         before, self.passed = self.passed.caller, passed
-        if self.on_change is not None and passed.caller != before:
+        if self.on_change is not None and _rights_of(passed.caller) != _rights_of(before):
             self.on_change()
         self.answer(asked)
 
@@ -124,6 +124,14 @@ class LongCall:
         """Have nothing called."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _rights_of(caller: Caller | None) -> object:
+    """Return what decides what a caller may do and know; names and passwords change nothing of it."""
+    if caller is None:
+        return None
+    roles = [(entry.customer_id, entry.role, entry.is_suspended) for entry in caller.memberships]
+    return caller.is_operator, caller.scope, caller.bound_to, roles
 
 
 def take_turns(due: Iterable[LongCall], count: int) -> list[LongCall]:

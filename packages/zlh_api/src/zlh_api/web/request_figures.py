@@ -16,7 +16,7 @@ REQUEST_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 # What was answered to nobody, since the client had gone.
 GONE = "gone"
 # An agent was asked and is away, or answers what it must not: its container's affair, and its customer can make it so.
-OF_AGENT = "agent"
+OF_AGENT, AGENT_CODES = "agent", ("agent_", "container_not_up")
 _CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _NO_ENDPOINT = ("", "")
 
@@ -45,6 +45,6 @@ class RequestFigures:
 def _class_of(status: int | None, code: str | None) -> str:
     if status is None:
         return GONE
-    if status >= 500 and code is not None and code.startswith("agent_"):
+    if status >= 500 and code is not None and code.startswith(AGENT_CODES):
         return OF_AGENT
     return _CLASSES[status // 100 - 1]

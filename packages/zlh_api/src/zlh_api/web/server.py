@@ -42,7 +42,7 @@ from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
 from zlh_api.web.recording import Recording, record
 from zlh_api.web.replays import Keeper, answer_once, find_key
 from zlh_api.web.request_body import MAX_BODY_BYTES, read_body
-from zlh_api.web.request_figures import RequestFigures
+from zlh_api.web.request_figures import AGENT_CODES, RequestFigures
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import encode
@@ -289,6 +289,12 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
     return response
 
 
+def _origin_of(error: ZlhError) -> str:
+    """Return the code of what has refused: where words of ours tell of an agent's refusal, that of the refusal."""
+    cause = error.__cause__
+    return cause.code if isinstance(cause, ZlhError) and cause.code.startswith(AGENT_CODES) else error.code
+
+
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     began = time.monotonic()
     code: str | None = None
@@ -296,6 +302,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         response = await handler(request)
     except ZlhError as error:
         code, response = error.code, problem_response(error, request_id=request_id)
+        request[_CODE] = _origin_of(error)
     except web.HTTPException as error:
         ours = from_http(error, request)
         code, response = ours.code, problem_response(ours, request_id=request_id)
@@ -312,7 +319,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         log.exception("request.broke", method=request.method, path=request.path)
         code, response = Internal.code, problem_response(Internal(), request_id=request_id)
     if code is not None:
-        request[_CODE] = code
+        request.setdefault(_CODE, code)
     if code == RateLimited.code:
         # Told by the limits themselves, a second's refusals in one line.
         return response
