@@ -42,20 +42,20 @@ if [ "$key" != - ]; then
     install -d -o root -g root -m 0755 /etc/ssh/sshd_config.d
     snippet=/etc/ssh/sshd_config.d/zlh.conf
     sshd=$(command -v sshd || echo /usr/sbin/sshd)
-    # A run that was cut off has left what it was trying, and beside it what was there before.
+    # What is there before stands beside it until the new one is known to be good; an empty file stands for none. Where it
+    # stands there already, a run was cut off.
     [ ! -e "$snippet.before" ] || mv "$snippet.before" "$snippet"
-    if [ -e "$snippet" ] && "$sshd" -t 2> /dev/null; then
-        cp -p "$snippet" "$snippet.before.new"
-        mv "$snippet.before.new" "$snippet.before"
-    fi
+    if [ -e "$snippet" ]; then cp -p "$snippet" "$snippet.before.new"; else : > "$snippet.before.new"; fi
+    mv "$snippet.before.new" "$snippet.before"
     sed "s|@ROOT@|$root|" "$here/sshd_zlh.conf" > "$snippet"
     if ! "$sshd" -t; then
         # It would not start again with it, and nobody could come in any more.
-        if [ -e "$snippet.before" ]; then mv "$snippet.before" "$snippet"; else rm "$snippet"; fi
+        mv "$snippet.before" "$snippet"
+        [ -s "$snippet" ] || rm "$snippet"
         echo "sshd refuses $snippet: it is as it was before" >&2
         exit 1
     fi
-    rm -f "$snippet.before"
+    rm "$snippet.before"
 fi
 
 # Traefik's own API: a certificate for its address, and one user, of whom Traefik keeps a hash alone.

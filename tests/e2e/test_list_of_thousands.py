@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -86,7 +85,8 @@ async def test_a_list_that_breaks_off_says_so_until_all_of_it_is_there(page: Pag
     """What has come is shown as what it is, with the reason, and the rest comes once it can."""
     status, one = await stack.call("GET", f"/api/containers/{vmid}/status")
     assert status == 200
-    await serve_many(page, make_many(one)[:500])
+    # The stream tells of the one that there is, which therefore is among them.
+    await serve_many(page, [one, *make_many(one)[1:500]])
 
     def is_a_later_page(url: str) -> bool:
         return urlsplit(url).path == "/api/containers" and "after" in parse_qs(urlsplit(url).query)
@@ -98,10 +98,9 @@ async def test_a_list_that_breaks_off_says_so_until_all_of_it_is_there(page: Pag
     await page.route(is_a_later_page, refuse)
     await sign_in(page, stack)
     await expect(page.get_by_test_id("problem")).to_contain_text("The rest of the containers cannot be listed")
-    await expect(page.get_by_test_id("partial")).to_have_text(re.compile("^The first 20[0-9] are here"))
+    await expect(page.get_by_test_id("partial")).to_contain_text("The first 200 are here")
     await page.unroute(is_a_later_page, refuse)
     rows = page.get_by_role("list", name="Containers").get_by_role("listitem")
-    # The platform's own container may be among them, of which the stream tells.
-    await expect(rows.first).to_have_attribute("aria-setsize", re.compile("^50[0-9]$"))
+    await expect(rows.first).to_have_attribute("aria-setsize", "500")
     await expect(page.get_by_test_id("partial")).to_have_count(0)
     await expect(page.get_by_test_id("problem")).to_have_count(0)

@@ -240,13 +240,18 @@ async def test_who_is_offline_is_told_when_back(fleet: Fleet) -> None:
 OFF = "update containers set guest = 'stopped', connection = 'offline', power = $2 where owner = $1 returning 1"
 
 
-async def test_who_is_switched_off_on_the_way_has_another_turn(fleet: Fleet) -> None:
-    """However long it is off: that halts nothing, the canary included, and it is told again once it runs."""
+async def stop_canary(fleet: Fleet, *, power: str) -> None:
+    """Begin a roll-out to six, and have the guest of the first go down as soon as it was told."""
     await run_fleet(fleet.world, 6)
     await fleet.start()
     await fleet.look()
     (canary,) = await fleet.world.fetch("select owner from rollout_members where state = 'updating'")
-    await fleet.world.fetch(OFF, canary["owner"], "off")
+    await fleet.world.fetch(OFF, canary["owner"], power)
+
+
+async def test_who_is_switched_off_on_the_way_has_another_turn(fleet: Fleet) -> None:
+    """However long it is off: that halts nothing, the canary included, and it is told again once it runs."""
+    await stop_canary(fleet, power="off")
     await fleet.world.fetch("update rollout_members set silent_since = now() - interval '1 day' returning 1")
     await fleet.look_until(RolloutState.DONE)
     assert await fleet.states() == {"updated": 5, "waiting": 1}
@@ -258,11 +263,7 @@ async def test_who_is_switched_off_on_the_way_has_another_turn(fleet: Fleet) -> 
 
 async def test_who_goes_down_by_itself_on_the_way_has_failed(fleet: Fleet) -> None:
     """A version that takes its guest down is no version for others."""
-    await run_fleet(fleet.world, 6)
-    await fleet.start()
-    await fleet.look()
-    (canary,) = await fleet.world.fetch("select owner from rollout_members where state = 'updating'")
-    await fleet.world.fetch(OFF, canary["owner"], "on")
+    await stop_canary(fleet, power="on")
     await fleet.look()
     await fleet.world.fetch("update rollout_members set silent_since = now() - interval '1 day' returning 1")
     await fleet.look()

@@ -161,15 +161,17 @@ def test_without_a_key_it_makes_no_way_in(tmp_path: Path) -> None:
     assert ("nobody" in said, "zlh.conf" in said, said.endswith("root\n")) == (True, False, True)
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
 @pytest.mark.parametrize("before", ["", "# mine\n"])
-def test_what_sshd_refuses_is_not_left_to_it(tmp_path: Path, before: str) -> None:
-    """It would not start again; the piece that was there before is there again, or none is."""
+def test_what_sshd_refuses_is_not_left_to_it(tmp_path: Path, before: str, is_cut: bool) -> None:
+    """It would not start again; what was there before is there again, or nothing is, also after a run that was cut."""
     (tmp_path / "before").write_text(before)
+    cut = 'cp "$1/before" $there.before; echo Nonsense > $there\n' if is_cut else ""
     said = _set_up(
         tmp_path,
         'mkdir -p /run/sshd; cp -r "$DEPLOY" /srv/bad; DEPLOY=/srv/bad; echo Nonsense yes >> /srv/bad/sshd_zlh.conf\n'
         'there=/etc/ssh/sshd_config.d/zlh.conf; rm -f $there; [ ! -s "$1/before" ] || cp "$1/before" $there\n'
-        "setup $KEY 127.0.0.1 2> /dev/null || echo refused\n"
+        f"{cut}setup $KEY 127.0.0.1 2> /dev/null || echo refused\n"
         "cat $there* /etc/traefik/* 2> /dev/null || true",
     )
     assert said == f"refused\n{before}"

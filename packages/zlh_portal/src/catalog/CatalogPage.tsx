@@ -18,7 +18,7 @@ import { useAddonCatalog, useCatalogSummary, useRuntimeCatalog, useTemplateCatal
 export function CatalogPage() {
   usePageTitle("Catalog");
   const { parameters, set } = useParameters();
-  const [search, setSearch] = useFilterText(parameters.get("q") ?? "");
+  const [search, setSearch] = useFilterText({ parameters, set });
   const runtimes = useRuntimeCatalog();
   const addons = useAddonCatalog();
   const templates = useTemplateCatalog();
@@ -38,11 +38,7 @@ export function CatalogPage() {
       )}
       <TextInput
         aria-label="Search the catalog" placeholder="Name, version, edition, licence…" type="search" leftSection={<SearchIcon />} maw={420}
-        value={search}
-        onChange={(event) => {
-          setSearch(event.currentTarget.value);
-          set("q", event.currentTarget.value);
-        }}
+        value={search} onChange={(event) => setSearch(event.currentTarget.value)}
       />
       <Section title="Runtimes" query={{ ...runtimes, data: runtimes.data?.runtimes }} search={search} empty="No runtime is offered, so no dev environment can be created. Whoever runs this installation publishes them with zlh-api artifacts build and publish.">
         {(offer) => <OfferCard key={offer.name} offer={offer} isRuntime />}

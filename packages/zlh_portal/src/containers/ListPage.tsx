@@ -28,7 +28,7 @@ export function ListPage() {
   const { data: me } = useMe();
   const names = useCustomerNames();
   const { parameters, set, clear } = useParameters();
-  const [search, setSearch] = useFilterText(parameters.get("q") ?? "");
+  const [search, setSearch] = useFilterText({ parameters, set });
   const group = readGroup(parameters.get("state"));
   const customer = parameters.get("customer");
   const showAll = () => {
@@ -57,11 +57,7 @@ export function ListPage() {
         <Group gap="sm">
           <TextInput
             aria-label="Filter by text" placeholder="Name, runtime, address…" type="search" leftSection={<SearchIcon />} flex="1 1 220px"
-            value={search}
-            onChange={(event) => {
-              setSearch(event.currentTarget.value);
-              set("q", event.currentTarget.value);
-            }}
+            value={search} onChange={(event) => setSearch(event.currentTarget.value)}
           />
           {names.size > 1 && <Suspense fallback={<FilterSkeleton />}><CustomerFilter customers={names} value={customer} onChange={(next) => set("customer", next)} /></Suspense>}
           <Suspense fallback={<FilterSkeleton />}><GroupFilter items={items} value={group} onChange={(next) => set("state", next === "all" ? null : next)} /></Suspense>

@@ -30,7 +30,7 @@ export function ContainersTab() {
   const names = useCustomerNames();
   const { parameters, set, clear } = useParameters();
   const isPartial = useIsPartial();
-  const [text, setText] = useFilterText(parameters.get("q") ?? "");
+  const [text, setText] = useFilterText({ parameters, set });
   // Thousands of rows are looked for while one types on.
   const words = useDeferredValue(text);
   const customer = parameters.get("customer");
@@ -48,11 +48,7 @@ export function ContainersTab() {
           <Group gap="sm">
             <TextInput
               aria-label="Filter by text" placeholder="Name, number, runtime, address…" type="search" leftSection={<SearchIcon />} flex="1 1 220px"
-              value={text}
-              onChange={(event) => {
-                setText(event.currentTarget.value);
-                set("q", event.currentTarget.value);
-              }}
+              value={text} onChange={(event) => setText(event.currentTarget.value)}
             />
             <CustomerFilter customers={names} value={customer} onChange={(next) => set("customer", next)} />
             <GroupFilter items={ofOne} value={group} onChange={(next) => set("state", next === "all" ? null : next)} />

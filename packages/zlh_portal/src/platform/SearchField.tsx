@@ -2,6 +2,7 @@
 import { TextInput } from "@mantine/core";
 import { useDebouncedCallback } from "@mantine/hooks";
 import { useSearchParams } from "react-router";
+import { useParameters } from "../layout/address";
 import { SearchIcon } from "../layout/icons";
 import { useFilterText } from "../layout/useFilterText";
 
@@ -14,16 +15,13 @@ export function useSearch(): string {
 }
 
 export function SearchField({ label }: { label: string }) {
-  const [parameters, setParameters] = useSearchParams();
-  const [text, setText] = useFilterText(parameters.get("q") ?? "");
-  const search = useDebouncedCallback((q: string) => setParameters(q ? { q } : {}, { replace: true }), PAUSE_MS);
+  const { parameters, set } = useParameters();
+  const setSoon = useDebouncedCallback((name: string, text: string | null) => set(name, text?.trim() ?? null), PAUSE_MS);
+  const [text, setText] = useFilterText({ parameters, set: setSoon });
   return (
     <TextInput
-      aria-label={label} placeholder={label} type="search" maxLength={MOST_CHARS} leftSection={<SearchIcon />} flex="1 1 220px" value={text}
-      onChange={(event) => {
-        setText(event.currentTarget.value);
-        search(event.currentTarget.value.trim());
-      }}
+      aria-label={label} placeholder={label} type="search" maxLength={MOST_CHARS} leftSection={<SearchIcon />} flex="1 1 220px"
+      value={text} onChange={(event) => setText(event.currentTarget.value)}
     />
   );
 }
